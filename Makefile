@@ -1,0 +1,53 @@
+# The commands of the project, the same on a laptop and in CI. PYTHON names the interpreter that makes .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check lock schema loadtest
+
+run: .venv/base.stamp .env  ## the service on this machine, with something to look at in a new database
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py create_demo
+	@exec $(BIN)/gunicorn config.wsgi
+
+test: .venv/dev.stamp check  ## everything: checks, then the suite on SQLite and on PostgreSQL
+	TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
+
+check: .venv/dev.stamp  ## style, types and the arrows between the apps
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	SECRET_KEY=$(UNUSED_KEY) ENV_FILE= $(BIN)/mypy .
+	$(BIN)/lint-imports
+
+schema: .venv/dev.stamp  ## schema.yaml anew, after a change of the API
+	SECRET_KEY=$(UNUSED_KEY) ENV_FILE= $(BIN)/python manage.py spectacular --validate --fail-on-warn --file schema.yaml
+
+loadtest: .venv/loadtest.stamp  ## Locust against a running service; LOADTEST_USERNAME and LOADTEST_PASSWORD say who
+	.venv/loadtest/bin/locust -f loadtest/locustfile.py --headless --users 10 --spawn-rate 5 --run-time 30s \
+		--host $(or $(HOST),http://127.0.0.1:8000)
+
+lock: .venv/dev.stamp  ## requirements/*.txt anew from requirements/*.in
+	for list in base dev loadtest; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+			requirements/$$list.in --output-file requirements/$$list.txt || exit 1; \
+	done
+
+# Checks load the settings without a database or a session: any key does.
+UNUSED_KEY := nothing-is-signed-while-the-code-is-checked-so-this-is-no-secret
+
+.env:
+	@umask 077; $(PYTHON) -c 'import secrets; print("SECRET_KEY=" + secrets.token_urlsafe(50))' > $@
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+.venv/%.stamp: requirements/%.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# Locust has requirements of its own, which need not agree with the service's.
+.venv/loadtest.stamp: requirements/loadtest.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv/loadtest
+	.venv/loadtest/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@

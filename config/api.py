@@ -1,0 +1,38 @@
+"""The whole API on one page, below `/api/v1/`.
+
+auth/token/
+users/                                  users/{id}/              users/me/   users/me/password/
+users/{id}/analytics/
+devices/                                devices/{id}/            devices/{id}/latest/
+devices/{id}/keys/                      devices/{id}/keys/{prefix}/
+devices/{id}/readings/                  devices/{id}/readings/{reading_id}/
+devices/{id}/analytics/
+schema/                                 docs/
+"""
+
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import DefaultRouter
+
+from analytics.views import DeviceAnalyticsViewSet, UserAnalyticsViewSet
+from devices.views import DeviceKeyViewSet, DeviceViewSet, OwnerViewSet, ReadingViewSet
+from users.views import TokenView
+
+router = DefaultRouter()
+router.register("users", OwnerViewSet, "user")
+router.register("users", UserAnalyticsViewSet, "user-analytics")
+router.register("devices", DeviceViewSet, "device")
+router.register("devices", DeviceAnalyticsViewSet, "device-analytics")
+router.register(r"devices/(?P<device_id>[0-9]+)/keys", DeviceKeyViewSet, "device-key")
+
+readings = ReadingViewSet.as_view({"get": "list", "post": "create", "delete": "destroy_window"})
+reading = ReadingViewSet.as_view({"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"})
+
+urlpatterns = [
+    path("auth/token/", TokenView.as_view(), name="token"),
+    path("devices/<int:device_id>/readings/", readings, name="reading-list"),
+    path("devices/<int:device_id>/readings/<reading_id>/", reading, name="reading-detail"),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("", include(router.urls)),
+]

@@ -1,0 +1,64 @@
+"""What the settings read from the environment, with nonsense refused by name, all of it at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env, EnvValidationError, validate
+
+THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
+ENGINES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Typed values of the variables in `.env.example`."""
+
+    secret_key: str
+    debug: bool
+    bind: str
+    port: int
+    allowed_hosts: list[str]
+    csrf_trusted_origins: list[str]
+    https_only: bool
+    database: dict[str, Any]
+    database_pool_size: int
+    open_registration: bool
+    log_level: str
+
+
+def read_environment(base_dir: Path, data_dir: Path) -> Environment:
+    """Read the process environment, and beneath it the file that `ENV_FILE` names (`.env`; empty: none).
+
+    Raises ImproperlyConfigured with one line that names every wrong variable.
+    """
+    env = Env(eager=False)
+    if env_file := env.str("ENV_FILE", ".env"):
+        env.read_env(base_dir / env_file, recurse=False)
+    allowed_hosts = env.list("ALLOWED_HOSTS", sorted(THIS_MACHINE))
+    environment = Environment(
+        secret_key=env.str("SECRET_KEY", validate=validate.Length(min=50)),
+        debug=env.bool("DEBUG", False),
+        bind=env.str("BIND", "127.0.0.1"),  # nothing is open to the world unless it is said
+        port=env.int("PORT", 8000, validate=validate.Range(min=1, max=65535)),
+        allowed_hosts=allowed_hosts,
+        csrf_trusted_origins=env.list("CSRF_TRUSTED_ORIGINS", []),
+        # Plain HTTP is for this machine alone: under another name, cookies and pages need TLS unless it is said.
+        https_only=env.bool("HTTPS_ONLY", not set(allowed_hosts or ()) <= THIS_MACHINE),
+        database=env.dj_db_url("DATABASE_URL", f"sqlite:///{data_dir / 'db.sqlite3'}"),
+        database_pool_size=env.int("DATABASE_POOL_SIZE", 8, validate=validate.Range(min=1, max=1000)),
+        open_registration=env.bool("OPEN_REGISTRATION", False),
+        log_level=env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
+    )
+    try:
+        env.seal()
+    except EnvValidationError as error:
+        raise ImproperlyConfigured(_one_line(error.error_messages)) from None
+    if environment.database["ENGINE"] not in ENGINES:
+        raise ImproperlyConfigured("DATABASE_URL: must begin with postgresql:// or sqlite:///")
+    return environment
+
+
+def _one_line(errors: Any) -> str:
+    return "; ".join(f"{name}: {' '.join(messages)}" for name, messages in sorted(errors.items()))

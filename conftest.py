@@ -1,0 +1,41 @@
+"""The environment of the tests: one of the two databases, and settings of their own.
+
+`TEST_DATABASE=sqlite` (the default) or `postgresql`; `make test` runs both. With `REQUIRE_SERVICES=1` a missing
+PostgreSQL fails the run instead of skipping it.
+"""
+
+import atexit
+import os
+import secrets
+
+import django
+import pytest
+
+from tests.postgresql import Cluster, PostgreSQLMissing
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the workers of pytest-xdist inherit what their parent prepared
+        for name in ("DEBUG", "ALLOWED_HOSTS", "HTTPS_ONLY", "OPEN_REGISTRATION", "DATABASE_POOL_SIZE", "LOG_LEVEL"):
+            os.environ.pop(name, None)
+        os.environ |= {
+            "ENV_FILE": "",
+            "SECRET_KEY": secrets.token_urlsafe(50),
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DATABASE_URL": _database_url(os.environ.get("TEST_DATABASE", "sqlite")),
+        }
+    django.setup()
+
+
+def _database_url(database: str) -> str:
+    if database == "sqlite":
+        return "sqlite:///:memory:"
+    if database != "postgresql":
+        pytest.exit(f"TEST_DATABASE: {database!r} is neither sqlite nor postgresql", returncode=1)
+    try:
+        cluster = Cluster()
+    except PostgreSQLMissing as missing:
+        required = os.environ.get("REQUIRE_SERVICES") == "1"
+        pytest.exit(f"NOT TESTED on PostgreSQL: {missing}", returncode=int(required))
+    atexit.register(cluster.stop)
+    return cluster.url

@@ -1,0 +1,65 @@
+"""How writers, deletion and readers of one device keep out of each other's way.
+
+PostgreSQL: a writer holds its devices' advisory locks shared, deletion holds one exclusively, to the end of the
+transaction. Row locks would do the same, but overlapping shared ones starve an exclusive one for seconds.
+SQLite: `BEGIN IMMEDIATE` lets one writer in at a time; there is nothing left to lock.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from django.db import connection, transaction
+
+
+@contextmanager
+def shared_device_locks(device_ids: Iterable[int]) -> Iterator[None]:
+    """A transaction in which none of the devices can be deleted, if they are there at all: look *after* this.
+
+    A statement that waited for a lock still sees what was there before it waited. The next one sees the deletion.
+    """
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            # In the order of the ids, so that two writers with the same devices can't wait for each other.
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_advisory_xact_lock_shared(id) FROM unnest(%s::bigint[]) AS id", [sorted(set(device_ids))]
+                )
+        yield
+
+
+@contextmanager
+def exclusive_device_lock(device_id: int) -> Iterator[None]:
+    """A transaction that has waited for all writers of the device, and that no other can enter."""
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [device_id])
+        yield
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """Reads that all see the same moment, and that hold no writer up.
+
+    Inside a transaction, it is that transaction: a snapshot on SQLite, on PostgreSQL what its isolation makes it.
+    """
+    if connection.in_atomic_block:
+        yield
+    elif connection.vendor == "postgresql":
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield
+    else:
+        with _deferred_transaction():
+            yield
+
+
+@contextmanager
+def _deferred_transaction() -> Iterator[None]:
+    """SQLite's own BEGIN: `atomic()` would be IMMEDIATE, and lock writers out while an analysis reads."""
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN DEFERRED")
+        try:
+            yield
+        finally:
+            cursor.execute("ROLLBACK")  # nothing was written

