@@ -14,19 +14,6 @@ import pytest
 from tests.postgresql import Cluster, PostgreSQLMissing
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):  # the workers of pytest-xdist inherit what their parent prepared
-        for name in ("DEBUG", "ALLOWED_HOSTS", "HTTPS_ONLY", "OPEN_REGISTRATION", "DATABASE_POOL_SIZE", "LOG_LEVEL"):
-            os.environ.pop(name, None)
-        os.environ |= {
-            "ENV_FILE": "",
-            "SECRET_KEY": secrets.token_urlsafe(50),
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "DATABASE_URL": _database_url(os.environ.get("TEST_DATABASE", "sqlite")),
-        }
-    django.setup()
-
-
 def _database_url(database: str) -> str:
     if database == "sqlite":
         return "sqlite:///:memory:"
@@ -39,3 +26,15 @@ def _database_url(database: str) -> str:
         pytest.exit(f"NOT TESTED on PostgreSQL: {missing}", returncode=int(required))
     atexit.register(cluster.stop)
     return cluster.url
+
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers of pytest-xdist inherit what their parent prepared
+    for variable in ("DEBUG", "ALLOWED_HOSTS", "HTTPS_ONLY", "OPEN_REGISTRATION", "DATABASE_POOL_SIZE", "LOG_LEVEL"):
+        os.environ.pop(variable, None)
+    os.environ |= {
+        "ENV_FILE": "",
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DATABASE_URL": _database_url(os.environ.get("TEST_DATABASE", "sqlite")),
+    }
+django.setup()  # before any test module is imported, as it imports models

@@ -63,7 +63,8 @@ def summarize_each(
 def _summaries(readings: ReadingQuerySet) -> dict[int, Summary]:
     """The summary of each `group` of the readings, in four queries that see the same moment."""
     with snapshot():
-        figures = list(readings.values("group").annotate(**_figures()))
+        groups = readings.values("group").annotate(**_figures())
+        figures = [row for row in groups if row["count"]]  # pooled, SQL has a row for no readings too
         medians = {axis: _medians(readings, axis) for axis in AXES} if figures else {}
     return {row["group"]: _summary(row, medians) for row in figures}
 

@@ -1,0 +1,65 @@
+"""The fixed cast: alice owns, bob is a stranger, staff looks after; and their devices."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+from django.test import override_settings
+from rest_framework.test import APIClient
+
+from devices.models import Device
+from tests.helpers import client_of
+from users.models import User
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """SQLite in a file, as in real life: a database in memory has neither WAL nor locks."""
+    database = settings.DATABASES["default"]
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        database.setdefault("TEST", {})["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """A good hash takes a fifth of a second for each account of the cast."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return User.objects.create_user("alice", password="alice-9-secret")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create_user("bob", password="bob-9-secret")
+
+
+@pytest.fixture
+def staff(db: None) -> User:
+    return User.objects.create_user("staff", password="staff-9-secret", is_staff=True)
+
+
+@pytest.fixture
+def superuser(db: None) -> User:
+    return User.objects.create_superuser("root", password="root-9-secret")
+
+
+@pytest.fixture
+def device(alice: User) -> Device:
+    return Device.objects.create(owner=alice, name="Pump 1")
+
+
+@pytest.fixture
+def other_device(alice: User) -> Device:
+    return Device.objects.create(owner=alice, name="Pump 2")
+
+
+@pytest.fixture
+def api(alice: User) -> APIClient:
+    """Alice, with her token."""
+    return client_of(alice)

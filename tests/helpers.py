@@ -1,0 +1,52 @@
+"""Short words for what many tests do."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from knox.models import AuthToken
+from rest_framework.test import APIClient
+
+from devices import ingest
+from devices.models import Device, DeviceKey
+from devices.rows import Row
+from users.models import User
+
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def client_of(user: User) -> APIClient:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {AuthToken.objects.create(user)[1]}")
+    return client
+
+
+def client_of_device(device: Device) -> APIClient:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Device {DeviceKey.issue(device)[1]}")
+    return client
+
+
+def at(seconds: float) -> datetime:
+    return NEW_YEAR + timedelta(seconds=seconds)
+
+
+def fields(seconds: float = 0, x: Any = 1.0, y: Any = 2.0, z: Any = 3.0) -> dict[str, Any]:
+    """The body of a reading."""
+    return {"recorded_at": at(seconds).isoformat(), "x": x, "y": y, "z": z}
+
+
+def stored(device: Device, *values: tuple[float, float, float, float]) -> None:
+    """Readings of a device, each as seconds after the new year and x, y, z."""
+    ingest.store([Row(device.pk, at(seconds), x, y, z) for seconds, x, y, z in values])
+
+
+def send(api: APIClient, method: str, path: str, body: Any) -> Any:
+    """A JSON body as many senders write it: with NaN, Infinity and half surrogate pairs, which are no JSON."""
+    return api.generic(method, path, json.dumps(body), content_type="application/json")
+
+
+def codes(response: Any) -> dict[str, str]:
+    """The faults of a problem: pointer to code."""
+    assert response["Content-Type"] == "application/problem+json", response.content
+    return {error["pointer"]: error["code"] for error in response.json()["errors"]}

@@ -1,0 +1,172 @@
+"""The container image, the Compose file and the load scenario, as far as they can be held to it without containers."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+COMPOSE_TEXT = (ROOT / "compose.yaml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
+SERVICES: dict[str, Any] = COMPOSE["services"]
+LOCUSTFILE = (ROOT / "loadtest" / "locustfile.py").read_text()
+SECRET_NAME = re.compile("SECRET|PASSWORD|TOKEN|KEY")
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / command[0], *command[1:]],
+        cwd=ROOT,
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def apps() -> set[str]:
+    return {path.parent.name for path in ROOT.glob("*/apps.py")}
+
+
+def environment_of(service: dict[str, Any]) -> dict[str, str | None]:
+    variables: dict[str, str | None] = service.get("environment", {})
+    return variables
+
+
+def stage_of_dockerfile(name: str) -> str:
+    stages = re.split(r"^(?=FROM )", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    (stage,) = [stage for stage in stages if stage.partition("\n")[0].endswith(f" AS {name}")]
+    return stage
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    result = run("hadolint", "Dockerfile")
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("stage", ["runtime", "loadtest"])
+def test_no_image_runs_as_root(stage: str) -> None:
+    users = re.findall(r"^USER (\S+)$", stage_of_dockerfile(stage), re.MULTILINE)
+    assert users, "no USER: root"
+    assert users[-1] not in {"0", "root"}
+
+
+def test_the_image_checks_its_own_health() -> None:
+    assert re.search(r"^HEALTHCHECK .*\n? .*/health/live", stage_of_dockerfile("runtime"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", sorted(apps() | {"config", "manage.py", "gunicorn.conf.py"}))
+def test_the_image_gets_what_the_service_is_made_of(name: str) -> None:
+    assert (ROOT / name).exists()
+    assert f"!{name}" in (ROOT / ".dockerignore").read_text().splitlines()
+
+
+def test_nothing_enters_the_image_unnamed() -> None:
+    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert rules[0] == "*"
+    assert not [rule for rule in rules if rule.startswith(("!.", "!data", "!*"))]
+
+
+def test_the_compose_file_follows_the_compose_specification() -> None:
+    result = run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml")
+    assert result.returncode == 0, result.stdout
+
+
+def test_every_variable_of_the_compose_file_is_in_the_example() -> None:
+    example = re.findall(r"^#? ?(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    passed_on = {
+        name for service in SERVICES.values() for name, value in environment_of(service).items() if value is None
+    }
+    assert set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT)) | passed_on <= set(example)
+
+
+def test_every_service_has_an_image_to_run() -> None:
+    assert [name for name, service in SERVICES.items() if not {"image", "build"} & service.keys()] == []
+
+
+def test_web_waits_for_a_healthy_database_and_finished_migrations() -> None:
+    assert SERVICES["web"]["depends_on"] == {
+        "db": {"condition": "service_healthy"},
+        "migrate": {"condition": "service_completed_successfully"},
+    }
+
+
+def test_migrations_wait_for_a_healthy_database() -> None:
+    assert SERVICES["migrate"]["depends_on"] == {"db": {"condition": "service_healthy"}}
+
+
+def test_web_and_migrate_run_the_same_build_with_the_same_environment() -> None:
+    web, migrate = SERVICES["web"], SERVICES["migrate"]
+    assert (web["build"], web["environment"]) == (migrate["build"], migrate["environment"])
+
+
+def test_the_database_says_whether_it_is_healthy() -> None:
+    assert "pg_isready" in SERVICES["db"]["healthcheck"]["test"]
+
+
+def test_the_database_outlives_its_container() -> None:
+    (volume,) = SERVICES["db"]["volumes"]
+    assert volume.partition(":")[0] in COMPOSE["volumes"]
+
+
+def test_every_published_port_is_of_this_machine_only() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert ports
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_the_database_is_not_published() -> None:
+    assert "ports" not in SERVICES["db"]
+
+
+def test_locust_runs_only_on_request() -> None:
+    assert SERVICES["locust"]["profiles"] == ["loadtest"]
+
+
+def test_locust_publishes_its_page() -> None:
+    assert SERVICES["locust"]["ports"] == ["127.0.0.1:8089:8089"]
+
+
+def test_locust_calls_web_by_a_name_that_is_allowed() -> None:
+    assert environment_of(SERVICES["locust"])["LOCUST_HOST"] == "http://web:8000"
+    assert "web" in str(environment_of(SERVICES["web"])["ALLOWED_HOSTS"]).split(",")
+
+
+def test_locust_waits_for_a_healthy_web() -> None:
+    assert SERVICES["locust"]["depends_on"] == {"web": {"condition": "service_healthy"}}
+
+
+def test_no_secret_is_written_in_the_compose_file() -> None:
+    secrets = {
+        (service_name, name): value
+        for service_name, service in SERVICES.items()
+        for name, value in environment_of(service).items()
+        if value is not None and SECRET_NAME.search(name)
+    }
+    assert secrets, "nothing was looked at"
+    assert {where: value for where, value in secrets.items() if not re.fullmatch(r"\$\{\w+:\?[^}]*\}", value)} == {}
+
+
+def test_no_url_of_the_compose_file_holds_a_password() -> None:
+    assert re.findall(r"://[^/\s@]*:[^/\s@]*@", COMPOSE_TEXT) == []
+
+
+def test_the_load_scenario_compiles() -> None:
+    compile(LOCUSTFILE, "locustfile.py", "exec")
+
+
+def test_the_load_scenario_imports_nothing_of_ours() -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(LOCUSTFILE)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "a relative import"
+            imported.add(str(node.module).partition(".")[0])
+    assert not imported & (apps() | {"config", "tests"})
