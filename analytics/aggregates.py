@@ -6,6 +6,8 @@ from typing import Any
 
 from django.db.models import FloatField, Sum
 
+SMALLEST_DOUBLE = "5e-324::numeric"
+
 
 class AccurateSum(Sum):
     """The sum of doubles to 1e-12 of the sum of their magnitudes, however many there are.
@@ -18,9 +20,10 @@ class AccurateSum(Sum):
     output_field = FloatField()
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return super().as_sql(
-            compiler, connection, template="(%(function)s((%(expressions)s)::numeric))::float8", **context
-        )
+        total = "%(function)s((%(expressions)s)::numeric)"
+        # What is left of values that cancel may be smaller than any double, and such a cast would be an error.
+        template = f"CASE WHEN abs({total}) < {SMALLEST_DOUBLE} / 2 THEN 0 ELSE {total}::float8 END"
+        return super().as_sql(compiler, connection, template=template, **context)
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return super().as_sql(compiler, connection, function="FLOAT_SUM", **context)

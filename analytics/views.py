@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from analytics.serializers import (
     DeviceSummarySerializer,
     SummaryPerDeviceSerializer,
+    SummarySerializer,
     UserAnalyticsQuery,
     UserSummarySerializer,
 )
@@ -42,7 +43,7 @@ class DeviceAnalyticsViewSet(viewsets.GenericViewSet[Device]):
         """Count and, per axis, min, max, sum, avg and median of the device's readings in a window."""
         window = query_of(request, WindowQuery)
         device = self.get_object()
-        return Response(_device_summary(device.pk, summarize([device], **window), window))
+        return Response({"device": device.pk, **_figures(summarize([device], **window), window)})
 
 
 class UserAnalyticsViewSet(viewsets.GenericViewSet[User]):
@@ -66,17 +67,16 @@ class UserAnalyticsViewSet(viewsets.GenericViewSet[User]):
 
 def _pooled(user: User, window: dict[str, Any]) -> dict[str, Any]:
     devices = Device.objects.filter(owner=user)
-    pooled = {"user": user.pk, "devices": devices.count()}
-    return UserSummarySerializer({**pooled, **window, **vars(summarize(devices, **window))}).data
+    return {"user": user.pk, "devices": devices.count(), **_figures(summarize(devices, **window), window)}
 
 
 def _per_device(user: User, window: dict[str, Any]) -> dict[str, Any]:
     devices = Device.objects.filter(owner=user)
     summaries = summarize_each(devices, **window)
     ids = devices.order_by("id").values_list("id", flat=True)
-    results = [_device_summary(id, summaries.get(id, Summary()), window) for id in ids]
+    results = [{"device": id, **_figures(summaries.get(id, Summary()), window)} for id in ids]
     return {"user": user.pk, "results": results}
 
 
-def _device_summary(device_id: int, summary: Summary, window: dict[str, Any]) -> dict[str, Any]:
-    return DeviceSummarySerializer({"device": device_id, **window, **vars(summary)}).data
+def _figures(summary: Summary, window: dict[str, Any]) -> dict[str, Any]:
+    return SummarySerializer({**window, **vars(summary)}).data

@@ -6,12 +6,14 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.defaults import page_not_found
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
+
+from users.integrity import is_about_a_missing_row
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
@@ -37,6 +39,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     elif isinstance(exc, OperationalError | InterfaceError):
         logger.warning("database unavailable: %s", exc)
         exc = Unavailable()
+    elif isinstance(exc, IntegrityError) and is_about_a_missing_row(exc):
+        exc = exceptions.NotFound()
     if not isinstance(exc, exceptions.APIException):
         return None
     set_rollback()

@@ -13,7 +13,7 @@ from django.utils.crypto import constant_time_compare
 
 from devices import reading_ids
 from devices.querysets import DeviceQuerySet, ReadingQuerySet
-from devices.transactions import exclusive_device_lock
+from devices.transactions import exclusive_device_lock, shared_device_locks
 
 YEAR_IN_SECONDS = 366 * 24 * 3600
 
@@ -80,7 +80,9 @@ class DeviceKey(models.Model):
     def issue(cls, device: Device) -> tuple[Self, str]:
         """A new key of a device, and its text `prefix.secret`, which can't be had again."""
         prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-        return cls.objects.create(device=device, prefix=prefix, secret_hash=_sha256(secret)), f"{prefix}.{secret}"
+        with shared_device_locks([device.pk]):  # a deletion at the same time would miss the key, and fail on it
+            key = cls.objects.create(device=device, prefix=prefix, secret_hash=_sha256(secret))
+        return key, f"{prefix}.{secret}"
 
     def matches(self, secret: str) -> bool:
         return constant_time_compare(self.secret_hash, _sha256(secret))

@@ -6,8 +6,9 @@ from rest_framework import serializers
 
 from devices.models import Device, DeviceKey, Reading
 from devices.windows import WindowQuery
+from users.integrity import save_changes, unique_or_invalid
 from users.models import User
-from users.serializers import StrictFieldsMixin, UserSerializer, unique_or_invalid
+from users.serializers import StrictFieldsMixin, UserSerializer
 
 
 class DeviceSerializer(StrictFieldsMixin, serializers.ModelSerializer[Device]):
@@ -30,6 +31,10 @@ class DeviceSerializer(StrictFieldsMixin, serializers.ModelSerializer[Device]):
     def save(self, **kwargs: Any) -> Device:
         with unique_or_invalid("name"):
             return super().save(**kwargs)
+
+    def update(self, instance: Device, validated_data: dict[str, Any]) -> Device:
+        save_changes(instance, validated_data)
+        return instance
 
 
 class NewDeviceSerializer(DeviceSerializer):

@@ -43,7 +43,7 @@ def snapshot() -> Iterator[None]:
 
     Inside a transaction, it is that transaction: a snapshot on SQLite, on PostgreSQL what its isolation makes it.
     """
-    if connection.in_atomic_block:
+    if connection.in_atomic_block or _in_deferred_transaction():
         yield
     elif connection.vendor == "postgresql":
         with transaction.atomic(), connection.cursor() as cursor:
@@ -52,6 +52,11 @@ def snapshot() -> Iterator[None]:
     else:
         with _deferred_transaction():
             yield
+
+
+def _in_deferred_transaction() -> bool:
+    """Whether SQLite is within a transaction that Django, which was not asked for it, does not know of."""
+    return connection.vendor == "sqlite" and connection.connection is not None and connection.connection.in_transaction
 
 
 @contextmanager

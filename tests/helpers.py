@@ -38,7 +38,7 @@ def fields(seconds: float = 0, x: Any = 1.0, y: Any = 2.0, z: Any = 3.0) -> dict
 
 def stored(device: Device, *values: tuple[float, float, float, float]) -> None:
     """Readings of a device, each as seconds after the new year and x, y, z."""
-    ingest.store([Row(device.pk, at(seconds), x, y, z) for seconds, x, y, z in values])
+    ingest.store([Row(device.pk, at(seconds), float(x), float(y), float(z)) for seconds, x, y, z in values])
 
 
 def send(api: APIClient, method: str, path: str, body: Any) -> Any:

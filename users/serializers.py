@@ -1,15 +1,13 @@
 """Accounts as JSON, and the strictness that all bodies share."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import IntegrityError, transaction
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
+from users.integrity import save_changes, unique_or_invalid
 from users.models import User
 
 FORM_FIELDS = {"csrfmiddlewaretoken"}  # what a browser's form adds to its own fields
@@ -30,17 +28,6 @@ def unknown_field() -> serializers.ErrorDetail:
     return serializers.ErrorDetail("There is no such field here.", code="unknown_field")
 
 
-@contextmanager
-def unique_or_invalid(field: str) -> Iterator[None]:
-    """Let the unique constraint decide, also between two requests at once, and answer 400 `unique` on the field."""
-    try:
-        with transaction.atomic():
-            yield
-    except IntegrityError:
-        detail = serializers.ErrorDetail(f"This {field} is already taken.", code="unique")
-        raise serializers.ValidationError({field: detail}) from None
-
-
 class UserSerializer(StrictFieldsMixin, serializers.ModelSerializer[User]):
     class Meta:
         model = User
@@ -52,6 +39,10 @@ class UserSerializer(StrictFieldsMixin, serializers.ModelSerializer[User]):
         with unique_or_invalid("username"):
             user: User = super().save(**kwargs)
         return user
+
+    def update(self, instance: User, validated_data: dict[str, Any]) -> User:
+        save_changes(instance, validated_data)
+        return instance
 
 
 class UserCreateSerializer(UserSerializer):

@@ -21,6 +21,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from users.filters import UserFilter
+from users.integrity import save_changes
 from users.models import User
 from users.permissions import MayRegister, OwnAccountOrModelPermission
 from users.serializers import PasswordSerializer, TokenSerializer, UserCreateSerializer, UserSerializer
@@ -98,7 +99,7 @@ class UserViewSet(viewsets.ModelViewSet[User]):
         passwords.is_valid(raise_exception=True)
         user = passwords.validated_data["user"]
         user.set_password(passwords.validated_data["new_password"])
-        user.save(update_fields=["password"])
+        save_changes(user, {"password": user.password})
         if isinstance(request.successful_authenticator, SessionAuthentication):
             update_session_auth_hash(request._request, user)
         return Response(status=status.HTTP_204_NO_CONTENT)

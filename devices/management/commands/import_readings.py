@@ -1,5 +1,6 @@
 """Readings from a file."""
 
+import codecs
 import csv
 import gzip
 from argparse import ArgumentParser
@@ -75,11 +76,12 @@ class Command(BaseCommand):
     def _row(self, fields: dict[str, str] | str) -> Row:
         if isinstance(fields, str):
             raise BadLine(fields)
-        device = self._device_id(fields.pop("device"))
+        device = fields.pop("device")
         try:
-            return rows.check(device, fields, CHECKS)
+            row = rows.check(0, fields, CHECKS)
         except InvalidRow as error:
             raise BadLine(" ".join(f"{name}: {fault[0]}" for name, fault in error.faults.items())) from None
+        return row._replace(device_id=self._device_id(device))
 
     def _device_id(self, name: str) -> int:
         if name not in self.device_ids:
@@ -120,23 +122,25 @@ class Command(BaseCommand):
 def _lines(raw: IO[bytes]) -> Iterator[tuple[int, dict[str, str] | str]]:
     """Each line's number with its fields by column, or with what is wrong with it. Blank lines are passed over."""
     plain = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == GZIP_MAGIC else raw  # type: ignore[attr-defined]
-    # A byte that is no UTF-8 is refused where it stands, in its field, and not for the whole file.
-    reader = csv.reader(
-        (line.decode("utf-8-sig" if n == 0 else "utf-8", "surrogateescape") for n, line in enumerate(plain)),
-        strict=True,
-    )
-    header = [name.strip() for name in next(reader, [])]
+    header = [name.strip() for name in _cells(plain.readline().removeprefix(codecs.BOM_UTF8)) or ()]
     if set(header) != COLUMNS or len(header) != len(COLUMNS):
         raise CommandError(f"Line 1: the header must name the columns {', '.join(sorted(COLUMNS))}, and no other.")
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield reader.line_num, f"{error}."
-            continue
-        if len(cells) == len(header):
-            yield reader.line_num, dict(zip(header, cells, strict=True))
+    for number, line in enumerate(plain, 2):
+        cells = _cells(line)
+        if cells is None:
+            yield number, "The quotes in this line do not match."
+        elif len(cells) == len(header):
+            yield number, dict(zip(header, cells, strict=True))
         elif cells:
-            yield reader.line_num, f"{len(cells)} columns in place of {len(header)}."
+            yield number, f"{len(cells)} columns in place of {len(header)}."
+
+
+def _cells(line: bytes) -> list[str] | None:
+    """The cells of one line; None where quotes don't match. Each is read by itself: an open quote spoils no other.
+
+    A byte that is no UTF-8 is refused where it stands, in its field.
+    """
+    try:
+        return next(csv.reader([line.decode(errors="surrogateescape")], strict=True))
+    except csv.Error:
+        return None
