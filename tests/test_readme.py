@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -51,7 +52,7 @@ def service(checkout: Path) -> Iterator[tuple[int, Path]]:
             process.wait(timeout=30)
 
 
-def _make_run(checkout: Path, port: int, output: object) -> "subprocess.Popen[bytes]":
+def _make_run(checkout: Path, port: int, output: IO[str]) -> "subprocess.Popen[bytes]":
     ours = ("SECRET_KEY", "ENV_FILE", "DATABASE_URL", "DJANGO_SETTINGS_MODULE", "MAKEFLAGS", "MAKELEVEL")
     environment = {name: value for name, value in os.environ.items() if name not in ours} | {"PORT": str(port)}
     return subprocess.Popen(

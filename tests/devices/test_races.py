@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 import pytest
 from django.core.management import call_command
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.db.models import Model
 from django.db.models.sql import DeleteQuery
+from django.test.utils import CaptureQueriesContext
 from rest_framework.authtoken.serializers import AuthTokenSerializer
 from rest_framework.test import APIClient
 
@@ -98,14 +99,19 @@ class Callers:
         """What both return when the second goes as far as it can while the first is held at the gate."""
         return self._meanwhile(gate, first, second, must_wait=False)
 
+    def stopped_at(self, obstacle: Call, calls: Sequence[Call]) -> list[Any]:
+        """What all return that had to wait for a transaction with an obstacle in the middle of their work."""
+        with transaction.atomic():
+            obstacle()
+            futures = [self.start(call) for call in calls]
+            self._wait(lambda: self._blocked() == len(calls))
+        return [future.result(TIMEOUT) for future in futures]
+
     def _meanwhile(self, gate: Gate, first: Call, second: Call, *, must_wait: bool) -> tuple[Any, Any]:
         held = self.start(first)
         gate.wait_until_reached()
         other = self.start(second)
-        deadline = monotonic() + TIMEOUT
-        while not other.done() and not self._somebody_is_blocked():
-            assert monotonic() < deadline, "it neither waits for a lock nor ends"
-            sleep(0.005)
+        self._wait(lambda: other.done() or self._blocked() > 0)
         assert not (must_wait and other.done()), "it did not wait for a lock"
         gate.opened.set()
         return held.result(TIMEOUT), other.result(TIMEOUT)
@@ -124,14 +130,22 @@ class Callers:
         finally:
             del self.statements[get_ident()]
 
-    def _somebody_is_blocked(self) -> bool:
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        deadline = monotonic() + TIMEOUT
+        while not condition():
+            assert monotonic() < deadline, "it neither waits for a lock nor ends"
+            sleep(0.005)
+
+    def _blocked(self) -> int:
+        """How many wait for a lock."""
         if connection.vendor == "sqlite":
-            return "BEGIN IMMEDIATE" in list(self.statements.values())
+            return list(self.statements.values()).count("BEGIN IMMEDIATE")
         with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction sees the same list for ever
             cursor.execute(
-                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )
-            return cursor.fetchone() is not None
+            return int(cursor.fetchone()[0])
 
 
 @pytest.fixture
@@ -194,28 +208,27 @@ def test_arrays_sent_at_once_count_each_row_as_created_once(
     assert sum(answer.json()["created"] for answer in answers) == Reading.objects.count() == 400
 
 
-def test_arrays_in_opposite_orders_never_wait_for_each_other(
+def test_arrays_in_opposite_orders_do_not_wait_for_each_other(
     callers: Callers, clients: list[APIClient], device: Device
 ) -> None:
-    for round in range(15):
-        forward = [fields(round * 1000 + second) for second in range(500)]
-        batches = [forward, forward[::-1], forward, forward[::-1]]
-        answers = callers.all_at_once(
-            [
-                partial(client.post, f"/api/v1/devices/{device.pk}/readings/", batch)
-                for client, batch in zip(clients, batches, strict=True)
-            ]
-        )
-        assert statuses(answers) == [200] * 4
+    forward = [fields(second) for second in range(9)]
+    calls = [
+        partial(client.post, f"/api/v1/devices/{device.pk}/readings/", batch)
+        for client, batch in zip(clients, (forward, forward[::-1]), strict=False)
+    ]
+    answers = callers.stopped_at(partial(stored, device, (4, 1, 2, 3)), calls)
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert sum(answer.json()["created"] for answer in answers) == 8
 
 
-def test_rows_of_two_devices_in_opposite_orders_never_wait_for_each_other(
+def test_rows_of_two_devices_in_opposite_orders_do_not_wait_for_each_other(
     callers: Callers, device: Device, other_device: Device
 ) -> None:
-    for round in range(15):
-        forward = [Row(pk, at(round * 1000 + n), 1, 2, 3) for pk in (device.pk, other_device.pk) for n in range(250)]
-        created = callers.all_at_once([partial(ingest.store, forward), partial(ingest.store, forward[::-1])] * 2)
-        assert sum(created) == 500
+    forward = [Row(pk, at(second), 1, 2, 3) for pk in (device.pk, other_device.pk) for second in range(5)]
+    created = callers.stopped_at(
+        partial(ingest.store, [forward[5]]), [partial(ingest.store, forward), partial(ingest.store, forward[::-1])]
+    )
+    assert sum(created) == 9
 
 
 @pytest.mark.parametrize("method", ["put", "patch"])
@@ -330,6 +343,13 @@ def test_a_device_with_more_readings_than_one_step_of_the_purge_goes_with_all_of
     stored(device, *((second, 1, 2, 3) for second in range(20_001)))
     assert clients[0].delete(f"/api/v1/devices/{device.pk}/").status_code == 204
     assert not Reading.objects.exists()
+
+
+def test_a_purge_deletes_one_step_at_a_time(device: Device) -> None:
+    stored(device, *((second, 1, 2, 3) for second in range(5)))
+    with CaptureQueriesContext(connection) as queries:
+        assert Reading.objects.purge([device.pk], step=2) == 5
+    assert sum(query["sql"].startswith("DELETE") for query in queries) >= 3
 
 
 def test_what_a_deletion_that_was_cut_short_left_behind_is_purged_and_nothing_else(

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import gzip
+import zlib
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ class Command(BaseCommand):
                 for batch in self._batches(raw):
                     self._store(batch)
                     progress.update(raw.tell() - progress.n)
-        except (OSError, EOFError, APIException) as error:
+        except (OSError, EOFError, zlib.error, APIException) as error:
             raise CommandError(f"{file}: {error}. {self._report()}") from error
         self.stdout.write(self._report())
 
@@ -76,7 +77,7 @@ class Command(BaseCommand):
     def _row(self, fields: dict[str, str] | str) -> Row:
         if isinstance(fields, str):
             raise BadLine(fields)
-        device = fields.pop("device")
+        device = fields.pop("device").strip()
         try:
             row = rows.check(0, fields, CHECKS)
         except InvalidRow as error:
