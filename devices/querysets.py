@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any, Self
 
-from django.db import models
+from django.db import connection, models
 
 from devices.principals import DevicePrincipal
 from users.models import Caller
@@ -46,9 +47,15 @@ class ReadingQuerySet(models.QuerySet[Any]):
 
     def purge(self, device_ids: Iterable[int], step: int = 20_000) -> int:
         """Delete all readings of devices that are gone, `step` rows a transaction; returns how many."""
-        deleted = 0
-        for device_id in device_ids:
-            rows = self.filter(device=device_id)
-            while batch := rows.filter(pk__in=rows.values("pk")[:step]).delete()[0]:
-                deleted += batch
-        return deleted
+        return sum(sum(iter(partial(_delete_some, device_id, step), 0)) for device_id in device_ids)
+
+
+def _delete_some(device_id: int, limit: int) -> int:
+    # In SQL: on SQLite the ORM makes EXISTS of `pk__in`, and loses the limit.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM devices_reading WHERE (device_id, recorded_at, x, y, z) IN "
+            "(SELECT device_id, recorded_at, x, y, z FROM devices_reading WHERE device_id = %s LIMIT %s)",
+            [device_id, limit],
+        )
+        return int(cursor.rowcount)

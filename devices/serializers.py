@@ -77,8 +77,9 @@ class OwnerSerializer(UserSerializer):
 
 
 class ReadingSerializer(serializers.ModelSerializer[Reading]):
-    """Out only: what comes in is checked by `devices.rows`."""
+    """A reading. Its id follows from its content, and is unique within its device."""
 
+    # Out only: what comes in is checked by `devices.rows`.
     id = serializers.CharField(read_only=True)
 
     class Meta:
@@ -88,6 +89,8 @@ class ReadingSerializer(serializers.ModelSerializer[Reading]):
 
 
 class NewReadingSerializer(ReadingSerializer):
+    """A reading on its way in."""
+
     recorded_at = serializers.DateTimeField(required=False, help_text="Without it, the time of receipt.")
 
 

@@ -34,14 +34,9 @@ from devices.windows import BoundedWindowQuery, query_of
 from users.models import User
 from users.views import FORM_PARSERS, UserViewSet
 
-NEW_READINGS = {
-    "application/json": {
-        "oneOf": [
-            {"$ref": "#/components/schemas/NewReadingRequest"},
-            {"type": "array", "items": {"$ref": "#/components/schemas/ReadingRequest"}},
-        ]
-    }
-}
+NEW_READINGS = PolymorphicProxySerializer(
+    "NewReadings", [NewReadingSerializer, ReadingSerializer(many=True)], None, many=False
+)
 READING_ID = OpenApiParameter("reading_id", str, OpenApiParameter.PATH, description="A reading's `id`.")
 STORED_READINGS = PolymorphicProxySerializer("StoredReadings", [ReadingSerializer, ReceiptSerializer], None)
 

@@ -5,6 +5,8 @@ from typing import Any
 import django_filters
 from django import forms
 from django.db.models import BigIntegerField
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 
 from users.models import User
 
@@ -18,6 +20,7 @@ class IdFilter(django_filters.Filter):
         super().__init__(*args, min_value=1, max_value=BigIntegerField.MAX_BIGINT, **kwargs)
 
 
+@extend_schema_field(OpenApiTypes.BOOL)
 class TrueFalseFilter(django_filters.TypedChoiceFilter):
     """`true` or `false`; anything else is refused where django-filter's BooleanFilter ignores it."""
 

@@ -143,7 +143,8 @@ class Callers:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction sees the same list for ever
             cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND wait_event_type = 'Lock' AND backend_type = 'client backend'"
             )
             return int(cursor.fetchone()[0])
 
