@@ -6,6 +6,7 @@ users/{id}/analytics/
 devices/                                devices/{id}/            devices/{id}/latest/
 devices/{id}/keys/                      devices/{id}/keys/{prefix}/
 devices/{id}/readings/                  devices/{id}/readings/{reading_id}/
+devices/{id}/readings/export/            readings/
 devices/{id}/analytics/
 schema/                                 docs/
 """
@@ -15,7 +16,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import DefaultRouter
 
 from analytics.views import DeviceAnalyticsViewSet, UserAnalyticsViewSet
-from devices.views import DeviceKeyViewSet, DeviceViewSet, OwnerViewSet, ReadingViewSet
+from devices.views import DeviceKeyViewSet, DeviceViewSet, OwnerViewSet, ReadingBatchViewSet, ReadingViewSet
 from users.views import TokenView
 
 router = DefaultRouter()
@@ -25,12 +26,16 @@ router.register("devices", DeviceViewSet, "device")
 router.register("devices", DeviceAnalyticsViewSet, "device-analytics")
 router.register(r"devices/(?P<device_id>[0-9]+)/keys", DeviceKeyViewSet, "device-key")
 
+batches = ReadingBatchViewSet.as_view({"post": "create"})
+export = ReadingViewSet.as_view({"get": "export"})
 readings = ReadingViewSet.as_view({"get": "list", "post": "create", "delete": "destroy_window"})
 reading = ReadingViewSet.as_view({"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"})
 
 urlpatterns = [
     path("auth/token/", TokenView.as_view(), name="token"),
+    path("readings/", batches, name="reading-batch"),
     path("devices/<int:device_id>/readings/", readings, name="reading-list"),
+    path("devices/<int:device_id>/readings/export/", export, name="reading-export"),
     path("devices/<int:device_id>/readings/<reading_id>/", reading, name="reading-detail"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),

@@ -24,6 +24,8 @@ class Environment:
     https_only: bool
     database: dict[str, Any]
     database_pool_size: int
+    max_body_size: int
+    max_batch_rows: int
     open_registration: bool
     log_level: str
 
@@ -48,6 +50,8 @@ def read_environment(base_dir: Path, data_dir: Path) -> Environment:
         https_only=env.bool("HTTPS_ONLY", not set(allowed_hosts or ()) <= THIS_MACHINE),
         database=env.dj_db_url("DATABASE_URL", f"sqlite:///{data_dir / 'db.sqlite3'}"),
         database_pool_size=env.int("DATABASE_POOL_SIZE", 8, validate=validate.Range(min=1, max=1000)),
+        max_body_size=env.int("MAX_BODY_SIZE", 16 * 1024 * 1024, validate=validate.Range(min=1024)),
+        max_batch_rows=env.int("MAX_BATCH_ROWS", 100_000, validate=validate.Range(min=1)),
         open_registration=env.bool("OPEN_REGISTRATION", False),
         log_level=env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
     )

@@ -99,8 +99,14 @@ def _headers(exc: exceptions.APIException) -> dict[str, str]:
     return {name: str(value) for name, value in headers.items() if value is not None}
 
 
+def problem_response(status: int, code: str, detail: str) -> JsonResponse:
+    """A problem from outside of the views, about the request as a whole."""
+    body = problem(status, [{"pointer": "", "code": code, "detail": detail}])
+    return JsonResponse(body, status=status, content_type=CONTENT_TYPE)
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """An unknown path: a problem below `/api/`, Django's page elsewhere."""
     if not request.path.startswith("/api/"):
         return page_not_found(request, exception)
-    return JsonResponse(problem(404, faults(exceptions.NotFound())), status=404, content_type=CONTENT_TYPE)
+    return problem_response(404, "not_found", "Not found.")

@@ -20,6 +20,8 @@ PORT = environment.port
 ALLOWED_HOSTS = environment.allowed_hosts
 CSRF_TRUSTED_ORIGINS = environment.csrf_trusted_origins
 OPEN_REGISTRATION = environment.open_registration
+DATA_UPLOAD_MAX_MEMORY_SIZE = environment.max_body_size
+MAX_BATCH_ROWS = environment.max_batch_rows
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -39,6 +41,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "config.bodies.whole_bodies",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -130,7 +133,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
     "COMPONENT_SPLIT_REQUEST": True,
-    "PARSER_WHITELIST": ["config.parsers.JSONParser"],  # one request type per operation, or generated clients break
+    # One request type per operation, or generated clients break.
+    "PARSER_WHITELIST": ["config.parsers.JSONParser", "devices.formats.JSONReadingsParser"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

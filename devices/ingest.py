@@ -3,22 +3,26 @@
 `store` is the one function that adds readings, whichever door they came by.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from django.db import connection
+import numpy as np
 from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import APIException, ErrorDetail, NotFound, PermissionDenied, ValidationError
 
-from devices import rows
+from devices import rows, values
+from devices.columns import Columns
+from devices.formats import Batch
+from devices.insertion import insert
 from devices.models import Device, Reading
+from devices.querysets import DeviceQuerySet
 from devices.reading_ids import Content
-from devices.rows import Faults, InvalidRow, Row
+from devices.rows import WHOLE_ROW, InvalidRow, Row, fault
 from devices.transactions import shared_device_locks
 
 FAULTS_LISTED = 100
@@ -34,9 +38,12 @@ class BatchRefused(APIException):
 
     status_code = status.HTTP_400_BAD_REQUEST
 
-    def __init__(self, received: int, faults: Mapping[int, Faults]) -> None:
-        super().__init__({str(index): faults[index] for index in islice(faults, FAULTS_LISTED)})
-        self.summary = f"{len(faults)} of {received} rows are bad; nothing was stored."
+    def __init__(self, batch: Batch) -> None:
+        detail: dict[str, dict[str, ErrorDetail]] = {}
+        for place, name, reason in _first_faults(batch):
+            detail.setdefault(str(place), {})[name] = reason
+        super().__init__(detail)
+        self.summary = f"{len(batch.faults)} of {batch.received} rows are bad; nothing was stored."
 
 
 @dataclass
@@ -45,27 +52,31 @@ class Receipt:
 
     received: int
     created: int
-    rejected_count: int = 0
-    rejected: list[dict[str, Any]] = field(default_factory=list)
+    rejected_count: int
+    rejected: list[dict[str, Any]]
 
     @property
     def duplicates(self) -> int:
         return self.received - self.created - self.rejected_count
 
 
-def receive_batch(device: Device, batch: Sequence[Any]) -> Receipt:
-    """Store the readings of a decoded array, all or none; raises BatchRefused with the bad rows by index."""
-    if not batch:
-        raise ValidationError(ErrorDetail("An empty batch: there is nothing to store.", "empty"))
-    checked, faults = [], {}
-    for index, fields in enumerate(batch):
-        try:
-            checked.append(rows.check(device.pk, fields))
-        except InvalidRow as error:
-            faults[index] = error.faults
-    if faults:
-        raise BatchRefused(len(batch), faults)
-    return Receipt(received=len(batch), created=store(checked))
+def receive(batch: Batch, partial: bool) -> Receipt:
+    """Store the readings of a batch of one device: all or none, or with `partial` the good ones.
+
+    Raises BatchRefused with the bad rows, NotFound, DeviceInactive; nothing is stored then.
+    """
+    _refuse_faults(batch, partial)
+    return _receipt(batch, store(batch.columns))
+
+
+def receive_of_many(batch: Batch, writable: DeviceQuerySet, partial: bool) -> Receipt:
+    """Store the readings of a batch of several devices. Rows of a device that is not writable are bad ones, too."""
+    device_ids = np.unique(batch.columns.device).tolist()
+    with shared_device_locks(device_ids):
+        batch = _without_refused_devices(batch, _activity(writable, device_ids))
+        _refuse_faults(batch, partial)
+        created = insert(batch.columns)
+    return _receipt(batch, created)
 
 
 def receive_one(device: Device, fields: Any) -> tuple[Reading, bool]:
@@ -75,9 +86,9 @@ def receive_one(device: Device, fields: Any) -> tuple[Reading, bool]:
     """
     if not isinstance(fields, dict) or "recorded_at" in fields:
         row = checked_row(device, fields)
-        return _as_reading(row), store([row]) == 1
+        return _as_reading(row), store(Columns.of_rows([row])) == 1
     row = checked_row(device, {**fields, "recorded_at": timezone.now().isoformat()})
-    while not store([row]):
+    while not store(Columns.of_rows([row])):
         row = row._replace(recorded_at=row.recorded_at + timedelta(microseconds=1))
     return _as_reading(row), True
 
@@ -85,21 +96,20 @@ def receive_one(device: Device, fields: Any) -> tuple[Reading, bool]:
 def checked_row(device: Device, fields: Any) -> Row:
     """One decoded reading of a device; raises ValidationError with its faults."""
     try:
-        return rows.check(device.pk, fields)
+        return rows.check(fields, device.pk)
     except InvalidRow as error:
         raise ValidationError(error.faults) from None
 
 
-def store(readings: Sequence[Row]) -> int:
+def store(readings: Columns) -> int:
     """Commit the readings that are not there yet, and return how many those were.
 
     Raises NotFound when a device is gone and DeviceInactive when one takes no readings; nothing is stored then.
     """
-    device_ids = {row.device_id for row in readings}
-    with _writing_to(device_ids) as devices_are_active:
+    with _writing_to(np.unique(readings.device).tolist()) as devices_are_active:
         if not all(devices_are_active):
             raise DeviceInactive
-        return _insert(readings)
+        return insert(readings)
 
 
 def replace(device: Device, old: Content, new: Row) -> Reading:
@@ -108,7 +118,7 @@ def replace(device: Device, old: Content, new: Row) -> Reading:
         # The row count tells the one of two simultaneous replacements that came second.
         if not Reading.objects.filter(pk=(device.pk, *old)).delete()[0]:
             raise NotFound
-        _insert([new])
+        insert(Columns.of_rows([new]))
     return _as_reading(new)
 
 
@@ -126,48 +136,58 @@ def delete_window(device: Device, start_time: datetime, end_time: datetime) -> i
 
 
 @contextmanager
-def _writing_to(device_ids: Iterable[int]) -> Iterator[list[bool]]:
+def _writing_to(device_ids: Collection[int]) -> Iterator[Collection[bool]]:
     """A transaction with the devices held against deletion; yields whether each is active. NotFound if one is gone."""
-    device_ids = set(device_ids)
     with shared_device_locks(device_ids):
-        active = list(Device.objects.filter(pk__in=device_ids).values_list("is_active", flat=True))
-        if len(active) < len(device_ids):
+        activity = _activity(Device.objects.all(), device_ids)
+        if len(activity) < len(device_ids):
             raise NotFound
-        yield active
+        yield activity.values()
 
 
-def _insert(readings: Iterable[Row]) -> int:
-    # Sorted: two batches with the same rows in different orders would wait for each other's index entries.
-    insert = _insert_postgresql if connection.vendor == "postgresql" else _insert_sqlite
-    return insert(sorted(readings))
+def _activity(devices: DeviceQuerySet, device_ids: Collection[int]) -> dict[int, bool]:
+    """Those of the devices that are there, and whether each is active."""
+    return dict(devices.filter(pk__in=device_ids).values_list("pk", "is_active"))
 
 
-def _insert_postgresql(readings: Sequence[Row]) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            WITH created AS (
-                INSERT INTO devices_reading (device_id, recorded_at, x, y, z)
-                SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[])
-                ON CONFLICT DO NOTHING RETURNING 1
-            )
-            SELECT count(*) FROM created
-            """,
-            [list(column) for column in zip(*readings, strict=True)],
-        )
-        return int(cursor.fetchone()[0])
+def _without_refused_devices(batch: Batch, activity: Mapping[int, bool]) -> Batch:
+    """The batch with the rows of devices that are unknown or inactive among its faults."""
+    active = [device_id for device_id, is_active in activity.items() if is_active]
+    good = np.isin(batch.columns.device, active)
+    if good.all():
+        return batch
+    unknown, inactive = values.unknown_device(), DeviceInactive()
+    faults = dict(batch.faults)
+    for position in np.flatnonzero(~good).tolist():
+        known = int(batch.columns.device[position]) in activity
+        code, detail = (inactive.default_code, inactive.default_detail) if known else (unknown.code, unknown.detail)
+        faults[batch.places[position]] = fault("device", code, detail)
+    places = [batch.places[position] for position in np.flatnonzero(good).tolist()]
+    return Batch(batch.columns.take(good), places, faults)
 
 
-def _insert_sqlite(readings: Sequence[Row]) -> int:
-    # Not INSERT OR IGNORE, which would swallow a broken NOT NULL as well.
-    adapt = connection.ops.adapt_datetimefield_value
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO devices_reading (device_id, recorded_at, x, y, z) VALUES (%s, %s, %s, %s, %s) "
-            "ON CONFLICT DO NOTHING",
-            [(row.device_id, adapt(row.recorded_at), row.x, row.y, row.z) for row in readings],
-        )
-        return int(cursor.rowcount)
+def _refuse_faults(batch: Batch, partial: bool) -> None:
+    if batch.faults and not partial:
+        raise BatchRefused(batch)
+
+
+def _receipt(batch: Batch, created: int) -> Receipt:
+    rejected = [
+        {"index": place, "field": "" if name == WHOLE_ROW else name, "code": detail.code, "detail": str(detail)}
+        for place, name, detail in _first_faults(batch)
+    ]
+    return Receipt(batch.received, created, len(batch.faults), rejected)
+
+
+def _first_faults(batch: Batch) -> Iterator[tuple[int, str, ErrorDetail]]:
+    """The faults by row and field, in the order of the rows, as many as an answer lists."""
+    every = (
+        (place, name, detail)
+        for place, faults in sorted(batch.faults.items())
+        for name, details in faults.items()
+        for detail in details
+    )
+    return islice(every, FAULTS_LISTED)
 
 
 def _as_reading(row: Row) -> Reading:

@@ -11,12 +11,16 @@ from devices import values
 Faults = dict[str, list[ErrorDetail]]  # by the name of the field
 WHOLE_ROW = "non_field_errors"
 
-CHECKS: Mapping[str, Callable[[Any], Any]] = {
+Checks = Mapping[str, Callable[[Any], Any]]  # a field's name to what checks its value, or raises InvalidValue
+
+CHECKS: Checks = {
+    "device": values.identifier,
     "recorded_at": values.time,
     "x": values.number,
     "y": values.number,
     "z": values.number,
 }
+OWN_FIELDS = ("recorded_at", "x", "y", "z")  # of a reading where the device is known
 
 
 class Row(NamedTuple):
@@ -37,24 +41,28 @@ class InvalidRow(Exception):
         self.faults = faults
 
 
-def check(device_id: int, fields: Any, checks: Mapping[str, Callable[[Any], Any]] = CHECKS) -> Row:
-    """The reading of a device in a decoded object; raises InvalidRow with every fault that it has."""
+def check(fields: Any, device_id: int | None, checks: Checks = CHECKS) -> Row:
+    """The reading in a decoded object; raises InvalidRow with every fault that it has.
+
+    With a `device_id` the object is a reading of that device, and has no field of that name.
+    """
     if not isinstance(fields, dict):
         raise InvalidRow(fault(WHOLE_ROW, "not_an_object", "A reading must be an object with recorded_at, x, y and z."))
+    names = OWN_FIELDS if device_id is not None else ("device", *OWN_FIELDS)
     faults: Faults = {}
-    for name in fields.keys() - checks.keys():
+    for name in fields.keys() - names:
         faults |= fault(name, "unknown_field", "There is no such field here.")
-    checked: dict[str, Any] = {}
-    for name, checked_value in checks.items():
+    checked: dict[str, Any] = {"device": device_id}
+    for name in names:
         try:
-            checked[name] = checked_value(fields[name])
+            checked[name] = checks[name](fields[name])
         except KeyError:
             faults |= fault(name, "required", "This field is required.")
         except values.InvalidValue as error:
             faults |= fault(name, error.code, error.detail)
     if faults:
         raise InvalidRow(faults)
-    return Row(device_id, **checked)
+    return Row(*checked.values())
 
 
 def fault(field: str, code: str, detail: str) -> Faults:

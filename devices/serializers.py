@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from devices.exports import MEDIA_TYPES
 from devices.models import Device, DeviceKey, Reading
 from devices.windows import WindowQuery
 from users.integrity import save_changes, unique_or_invalid
@@ -94,13 +95,32 @@ class NewReadingSerializer(ReadingSerializer):
     recorded_at = serializers.DateTimeField(required=False, help_text="Without it, the time of receipt.")
 
 
+class DeviceReadingSerializer(ReadingSerializer):
+    """A reading on its way in, with the id of its device."""
+
+    device = serializers.IntegerField()
+
+    class Meta(ReadingSerializer.Meta):
+        read_only_fields: list[str] = []
+
+
 class ReadingListQuery(WindowQuery):
     ordering = serializers.ChoiceField(["recorded_at", "-recorded_at"], default="recorded_at")
 
 
+class BatchQuery(serializers.Serializer[Any]):
+    partial = serializers.BooleanField(  # type: ignore[assignment]  # declared fields leave the class
+        default=False, help_text="Store the good rows although others are bad."
+    )
+
+
+class ExportQuery(WindowQuery):
+    file_format = serializers.ChoiceField(list(MEDIA_TYPES), default="csv")
+
+
 class RejectedRowSerializer(serializers.Serializer[Any]):
     index = serializers.IntegerField(help_text="The row's place in the batch, from 0.")
-    field = serializers.CharField()
+    field = serializers.CharField(help_text="Empty where the row as a whole is bad.")
     code = serializers.CharField()
     detail = serializers.CharField()
 

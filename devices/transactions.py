@@ -10,6 +10,10 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
+LOCK_CLASS = 0x72656164  # "read" in ASCII: keeps clear of the advisory locks of others
+# Devices share locks: PostgreSQL has room for some thousands in all, and one batch may be of 100,000 devices.
+LOCK_BUCKETS = 128
+
 
 @contextmanager
 def shared_device_locks(device_ids: Iterable[int]) -> Iterator[None]:
@@ -19,10 +23,12 @@ def shared_device_locks(device_ids: Iterable[int]) -> Iterator[None]:
     """
     with transaction.atomic():
         if connection.vendor == "postgresql":
-            # In the order of the ids, so that two writers with the same devices can't wait for each other.
+            # In one order, so that two writers with the same devices can't wait for each other.
+            buckets = sorted({device_id % LOCK_BUCKETS for device_id in device_ids})
             with connection.cursor() as cursor:
                 cursor.execute(
-                    "SELECT pg_advisory_xact_lock_shared(id) FROM unnest(%s::bigint[]) AS id", [sorted(set(device_ids))]
+                    "SELECT pg_advisory_xact_lock_shared(%s, bucket) FROM unnest(%s::int[]) AS bucket",
+                    [LOCK_CLASS, buckets],
                 )
         yield
 
@@ -33,7 +39,7 @@ def exclusive_device_lock(device_id: int) -> Iterator[None]:
     with transaction.atomic():
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [device_id])
+                cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_CLASS, device_id % LOCK_BUCKETS])
         yield
 
 

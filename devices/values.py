@@ -43,6 +43,32 @@ def number_from_text(text: str) -> float:
     return checked_number(float(text))
 
 
+def identifier(value: Any) -> int:
+    """A device's id; raises InvalidValue."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidValue("not_an_id", "This must be the numeric id of a device.")
+    if not 0 < value < 2**63:
+        raise unknown_device()
+    return value
+
+
+def identifier_from_text(text: str) -> int:
+    """A device's id of a CSV file; raises InvalidValue."""
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise InvalidValue("not_an_id", "This must be the numeric id of a device.")
+    return identifier(int(text))
+
+
+def unknown_device() -> InvalidValue:
+    return InvalidValue("unknown_device", "There is no such device, or it is not yours.")
+
+
+def time_from_text(text: str) -> datetime:
+    """A time of a CSV file; raises InvalidValue."""
+    return time(text.strip())
+
+
 def checked_number(value: float) -> float:
     """A double within range, with one zero only; raises InvalidValue."""
     if not math.isfinite(value):

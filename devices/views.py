@@ -4,24 +4,32 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
 from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema, extend_schema_view
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, ErrorDetail, NotFound, ValidationError
 from rest_framework.generics import get_object_or_404
+from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from devices import ingest, reading_ids, rows
+from devices.exports import MEDIA_TYPES, export
 from devices.filters import DeviceFilter
+from devices.formats import READINGS_PARSERS, body_of
 from devices.models import Device, DeviceKey, Reading
 from devices.pagination import ReadingPagination
 from devices.permissions import DevicePermission
+from devices.principals import DevicePrincipal
 from devices.reading_ids import Content
 from devices.serializers import (
+    BatchQuery,
     DeletedSerializer,
     DeviceKeySerializer,
+    DeviceReadingSerializer,
     DeviceSerializer,
+    ExportQuery,
     NewDeviceKeySerializer,
     NewDeviceSerializer,
     NewReadingSerializer,
@@ -32,6 +40,7 @@ from devices.serializers import (
 )
 from devices.windows import BoundedWindowQuery, query_of
 from users.models import User
+from users.permissions import may_write
 from users.views import FORM_PARSERS, UserViewSet
 
 NEW_READINGS = PolymorphicProxySerializer(
@@ -141,12 +150,16 @@ class DeviceKeyViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, DeviceSc
     destroy=extend_schema(parameters=[READING_ID]),
 )
 class ReadingViewSet(DeviceScopeMixin):
-    queryset = Reading.objects.none()  # for the document; see get_queryset
+    queryset = Reading.objects.none()  # for the document; each action looks up its device first
     serializer_class = ReadingSerializer
     pagination_class = ReadingPagination
     model = Reading
     filterset_class = None
-    device_key_actions = ["list", "retrieve", "create"]
+    device_key_actions = ["list", "retrieve", "create", "export"]
+
+    def get_parsers(self) -> list[BaseParser]:
+        is_batch = self.request is not None and self.request.method == "POST"
+        return [parser() for parser in READINGS_PARSERS] if is_batch else super().get_parsers()
 
     @extend_schema(parameters=[ReadingListQuery])
     def list(self, request: Request, device_id: str) -> Response:
@@ -157,14 +170,32 @@ class ReadingViewSet(DeviceScopeMixin):
         page = self.paginate_queryset(readings.newest_first() if newest_first else readings.oldest_first())
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
-    @extend_schema(request=NEW_READINGS, responses={201: ReadingSerializer, 200: STORED_READINGS})
+    @extend_schema(
+        parameters=[BatchQuery], request=NEW_READINGS, responses={201: ReadingSerializer, 200: STORED_READINGS}
+    )
     def create(self, request: Request, device_id: str) -> Response:
-        """Store one reading: 201, or 200 if it is there already. Or an array, all or none: 200 and a receipt."""
+        """Store one reading: 201, or 200 if it is there already. Or a batch of them: 200 and a receipt.
+
+        A batch is a JSON array, NDJSON or CSV, plain or gzipped. It is stored as a whole or, with `partial`, without
+        its bad rows.
+        """
         device = self.get_device()
-        if isinstance(request.data, list):
-            return Response(ReceiptSerializer(ingest.receive_batch(device, request.data)).data)
-        reading, created = ingest.receive_one(device, request.data)
-        return Response(self.get_serializer(reading).data, status.HTTP_201_CREATED if created else status.HTTP_200_OK)
+        body = body_of(request)
+        if body.is_one_object:
+            reading, created = ingest.receive_one(device, body.json())
+            return Response(self.get_serializer(reading).data, 201 if created else 200)
+        partial = query_of(request, BatchQuery)["partial"]
+        return Response(ReceiptSerializer(ingest.receive(body.batch(device.pk), partial)).data)
+
+    @extend_schema(parameters=[ExportQuery], responses={(200, "text/csv"): str, (200, "application/x-ndjson"): str})
+    def export(self, request: Request, device_id: str) -> StreamingHttpResponse:
+        """The readings of a window, streamed whole, oldest first; what comes out can be posted back."""
+        query = query_of(request, ExportQuery)
+        file_format, device = query.pop("file_format"), self.get_device()
+        readings = Reading.objects.filter(device=device).in_window(**query)
+        response = StreamingHttpResponse(export(readings, file_format), content_type=MEDIA_TYPES[file_format])
+        response["Content-Disposition"] = f'attachment; filename="device-{device.pk}.{file_format}"'
+        return response
 
     def retrieve(self, request: Request, device_id: str, reading_id: str) -> Response:
         return Response(self.get_serializer(self._stored(self.get_device())).data)
@@ -207,7 +238,32 @@ class ReadingViewSet(DeviceScopeMixin):
 
     def _fields(self, device: Device) -> dict[str, Any]:
         stored = self.get_serializer(self._stored(device)).data
-        return {name: stored[name] for name in rows.CHECKS}
+        return {name: stored[name] for name in rows.OWN_FIELDS}
+
+
+class ReadingBatchViewSet(viewsets.GenericViewSet[Reading]):
+    """Readings of many devices at once, as gateways send them."""
+
+    serializer_class = ReceiptSerializer
+    permission_classes = [DevicePermission]
+    parser_classes = READINGS_PARSERS
+    model = Reading
+    device_key_actions = ["create"]
+
+    @extend_schema(
+        operation_id="readings_create",
+        parameters=[BatchQuery],
+        request=DeviceReadingSerializer(many=True),
+        responses=ReceiptSerializer,
+    )
+    def create(self, request: Request) -> Response:
+        """Store a batch in which each row names its `device` by its id; all rows or, with `partial`, the good ones."""
+        body = body_of(request)
+        partial = query_of(request, BatchQuery)["partial"]
+        devices = Device.objects.visible_to(request.user)
+        if not isinstance(request.user, DevicePrincipal) and not may_write(request, Reading):
+            devices = devices.filter(owner=request.user.pk)
+        return Response(ReceiptSerializer(ingest.receive_of_many(body.batch(None), devices, partial)).data)
 
 
 def _without_identity(device: Device, fields: Any) -> Any:

@@ -8,6 +8,7 @@ from knox.models import AuthToken
 from rest_framework.test import APIClient
 
 from devices import ingest
+from devices.columns import Columns
 from devices.models import Device, DeviceKey
 from devices.rows import Row
 from users.models import User
@@ -38,7 +39,11 @@ def fields(seconds: float = 0, x: Any = 1.0, y: Any = 2.0, z: Any = 3.0) -> dict
 
 def stored(device: Device, *values: tuple[float, float, float, float]) -> None:
     """Readings of a device, each as seconds after the new year and x, y, z."""
-    ingest.store([Row(device.pk, at(seconds), float(x), float(y), float(z)) for seconds, x, y, z in values])
+    store_rows([Row(device.pk, at(seconds), float(x), float(y), float(z)) for seconds, x, y, z in values])
+
+
+def store_rows(rows: list[Row]) -> int:
+    return ingest.store(Columns.of_rows(rows))
 
 
 def send(api: APIClient, method: str, path: str, body: Any) -> Any:

@@ -8,10 +8,9 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
-from devices import ingest
 from devices.models import Device
 from devices.rows import Row
-from tests.helpers import at, codes, stored
+from tests.helpers import at, codes, store_rows, stored
 from users.models import User
 
 pytestmark = pytest.mark.django_db
@@ -222,7 +221,7 @@ def test_the_queries_do_not_grow_with_devices_or_readings(
     readings: int,
 ) -> None:
     ids = [Device.objects.create(owner=alice, name=str(number)).pk for number in range(devices)]
-    ingest.store([Row(id, at(second), 1.0, 2.0, 3.0) for id in ids for second in range(readings)])
+    store_rows([Row(id, at(second), 1.0, 2.0, 3.0) for id in ids for second in range(readings)])
     with django_assert_num_queries(queries):
         response = api.get(f"/api/v1/{path}".format(device=ids[0], user=alice.pk))
     assert count_of(response) == readings * (1 if path.startswith("devices") else devices)

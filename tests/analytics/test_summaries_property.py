@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.summaries import Summary, summarize, summarize_each
-from devices import ingest
 from devices.models import Device
 from devices.rows import Row
-from tests.helpers import NEW_YEAR, at, stored
+from tests.helpers import NEW_YEAR, at, store_rows, stored
 from tests.oracle import Oracle, assert_agrees, oracle
 from users.models import User
 
@@ -96,7 +95,7 @@ def test_no_devices_have_no_readings(device: Device) -> None:
 def test_a_sum_does_not_drift(device: Device) -> None:
     """One after the other, 100,000 times 0.1 is off by 1.9e-12."""
     samples = [(NEW_YEAR + number * MICROSECOND, 0.1, 0.1, 0.1) for number in range(100_000)]
-    ingest.store([Row(device.pk, *sample) for sample in samples])
+    store_rows([Row(device.pk, *sample) for sample in samples])
     assert_agrees(summarize([device]), oracle(samples))
 
 
@@ -134,6 +133,6 @@ def devices_with(contents: list[Content]) -> Iterator[list[Device]]:
         owner = User.objects.create(username="owner")
         devices = [Device.objects.create(owner=owner, name=str(number)) for number in range(DEVICES)]
         if contents:
-            ingest.store([Row(devices[number].pk, time, x, y, z) for number, time, x, y, z in contents])
+            store_rows([Row(devices[number].pk, time, x, y, z) for number, time, x, y, z in contents])
         yield devices
         transaction.set_rollback(True)

@@ -40,6 +40,8 @@ ACCESS = [
     ("DELETE", "devices/{device}/keys/{prefix}/", "401 403 403 204 404 403 204"),
     ("GET", "devices/{device}/readings/", "401 200 404 200 404 200 200"),
     ("POST", "devices/{device}/readings/", "401 201 404 201 404 403 201"),
+    ("GET", "devices/{device}/readings/export/", "401 200 404 200 404 200 200"),
+    ("POST", "readings/", "401 200 400 200 400 400 200"),
     ("DELETE", "devices/{device}/readings/?" + WINDOW, "401 403 403 200 404 403 200"),
     ("GET", "devices/{device}/readings/{reading}/", "401 200 404 200 404 200 200"),
     ("PUT", "devices/{device}/readings/{reading}/", "401 403 403 200 404 403 200"),
@@ -91,8 +93,9 @@ def callers(
 def test_access(
     ids: dict[str, Any], callers: dict[str, APIClient], method: str, path: str, caller: str, status: int
 ) -> None:
-    response = send(callers[caller], method, f"/api/v1/{path.format(**ids)}", BODIES.get(path))
-    assert response.status_code == status, response.content
+    body = [{**fields(9), "device": ids["device"]}] if path == "readings/" else BODIES.get(path)
+    response = send(callers[caller], method, f"/api/v1/{path.format(**ids)}", body)
+    assert response.status_code == status, response.getvalue()
 
 
 def test_a_refused_write_changes_nothing(ids: dict[str, Any], callers: dict[str, APIClient]) -> None:

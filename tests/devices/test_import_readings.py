@@ -127,8 +127,8 @@ def test_readings_that_are_there_already_are_passed_over(file: Path, device: Dev
     assert imported(file) == "2 readings stored, 1 were there already, 0 bad lines skipped.\n"
 
 
-def test_more_lines_than_one_batch_holds_are_all_stored(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_readings, "BATCH", 3)
+def test_more_lines_than_one_chunk_holds_are_all_stored(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_readings, "CHUNK", 100)
     file.write_text(HEADER + "".join(f"Pump {n % 2},2026-01-01T00:00:00Z,{n},2,3\n" for n in range(10)))
     assert imported(file) == "10 readings stored, 0 were there already, 0 bad lines skipped.\n"
 
@@ -224,7 +224,7 @@ def test_after_a_repair_the_same_file_completes(file: Path) -> None:
 def test_a_damaged_gzip_ends_the_import_and_the_whole_file_completes_it(
     file: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
-    monkeypatch.setattr(import_readings, "BATCH", 100)
+    monkeypatch.setattr(import_readings, "CHUNK", 3000)
     whole = HEADER + "".join(f"Pump 1,2026-01-01T00:00:00Z,{n + 1},2,{n**3}\n" for n in range(5000))
     zipped = gzip.compress(whole.encode())
     no_deflate = zipped[:10] + b"\xff" * 1000  # a good header, and then what can't be unpacked

@@ -28,7 +28,7 @@ from devices.querysets import ReadingQuerySet
 from devices.rows import Row
 from devices.serializers import DeviceSerializer
 from devices.transactions import exclusive_device_lock, snapshot
-from tests.helpers import NEW_YEAR, at, client_of, codes, fields, stored
+from tests.helpers import NEW_YEAR, at, client_of, codes, fields, store_rows, stored
 from users.models import User, UserManager
 from users.serializers import PasswordSerializer, UserSerializer
 
@@ -182,7 +182,7 @@ def statuses(responses: Sequence[Any]) -> list[int]:
 def test_the_same_reading_sent_twice_at_once_is_created_once(
     callers: Callers, clients: list[APIClient], device: Device
 ) -> None:
-    gate = callers.gate(ingest, "_insert", after=True)
+    gate = callers.gate(ingest, "insert", after=True)
     one, other = clients[:2]
     answers = callers.in_a_queue(
         gate,
@@ -227,7 +227,7 @@ def test_rows_of_two_devices_in_opposite_orders_do_not_wait_for_each_other(
 ) -> None:
     forward = [Row(pk, at(second), 1, 2, 3) for pk in (device.pk, other_device.pk) for second in range(5)]
     created = callers.stopped_at(
-        partial(ingest.store, [forward[5]]), [partial(ingest.store, forward), partial(ingest.store, forward[::-1])]
+        partial(store_rows, [forward[5]]), [partial(store_rows, forward), partial(store_rows, forward[::-1])]
     )
     assert sum(created) == 9
 
@@ -239,7 +239,7 @@ def test_a_reading_replaced_twice_at_once_is_replaced_once(
     stored(device, (0, 1, 2, 3))
     reading = f"/api/v1/devices/{device.pk}/readings/{Reading.objects.get().id}/"
     one, other = (getattr(client, method) for client in clients[:2])
-    gate = callers.gate(ingest, "_insert")
+    gate = callers.gate(ingest, "insert")
     answers = callers.in_a_queue(gate, partial(one, reading, fields(x=10)), partial(other, reading, fields(x=20)))
     assert statuses(answers) == [200, 404]
     assert Reading.objects.get().x == 10
@@ -260,7 +260,7 @@ def test_two_readings_that_become_each_other_at_once_merge_without_a_500(
 ) -> None:
     stored(device, (0, 1, 2, 3), (1, 1, 2, 3))
     one, other = (f"/api/v1/devices/{device.pk}/readings/{reading.id}/" for reading in Reading.objects.oldest_first())
-    gate = callers.gate(ingest, "_insert")
+    gate = callers.gate(ingest, "insert")
     answers = callers.in_a_queue(
         gate, partial(clients[0].put, one, fields(1)), partial(clients[1].put, other, fields(0))
     )
@@ -275,7 +275,7 @@ def test_two_readings_that_become_each_other_at_once_merge_without_a_500(
 def test_deleting_a_device_waits_for_its_writer_and_takes_what_that_wrote(
     callers: Callers, clients: list[APIClient], device: Device
 ) -> None:
-    gate = callers.gate(ingest, "_insert")
+    gate = callers.gate(ingest, "insert")
     answers = callers.in_a_queue(
         gate,
         partial(clients[0].post, f"/api/v1/devices/{device.pk}/readings/", fields()),

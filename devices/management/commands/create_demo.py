@@ -15,6 +15,7 @@ from django.utils import timezone
 from knox.models import AuthToken
 
 from devices import ingest
+from devices.columns import Columns
 from devices.models import Device, DeviceKey
 from devices.rows import Row
 from users.models import User
@@ -44,7 +45,7 @@ def _create() -> dict[str, Any]:
     password = secrets.token_urlsafe(12)
     user = User.objects.create_superuser(USERNAME, password=password)
     device = Device.objects.create(owner=user, name="Pump 1", description="A made-up pump.", expected_interval=10)
-    ingest.store(_day_of_a_pump(device.pk))
+    ingest.store(Columns.of_rows(_day_of_a_pump(device.pk)))
     return {
         "USERNAME": USERNAME,
         "PASSWORD": password,

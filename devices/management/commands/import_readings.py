@@ -1,33 +1,33 @@
 """Readings from a file."""
 
-import codecs
-import csv
 import gzip
 import zlib
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
+import numpy as np
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import APIException
 from tqdm import tqdm
 
-from devices import ingest, rows, values
+from devices import formats, ingest
+from devices.columns import Columns, NotSimple
 from devices.models import Device
-from devices.rows import InvalidRow, Row
+from devices.rows import OWN_FIELDS, WHOLE_ROW, InvalidRow, Row
 from users.models import User
 
-COLUMNS = {"device", *rows.CHECKS}
-CHECKS = {**rows.CHECKS, **dict.fromkeys("xyz", values.number_from_text)}
-BATCH = 10_000
+COLUMNS = ("device", *OWN_FIELDS)
+CHUNK = 1 << 20  # bytes
 BAD_LINES_LISTED = 100
 GZIP_MAGIC = b"\x1f\x8b"
 
 
-class BadLine(Exception):
-    """A line that holds no reading, and why."""
+class BadName(Exception):
+    """A device cannot have this name, and why."""
 
 
 class Command(BaseCommand):
@@ -50,67 +50,91 @@ class Command(BaseCommand):
         self.device_ids: dict[str, int] = {}
         self.received = self.created = self.bad = 0
         try:
-            with file.open("rb") as raw, self._progress(raw, file.stat().st_size) as progress:
-                for batch in self._batches(raw):
-                    self._store(batch)
+            with file.open("rb") as raw, self._progress(file.stat().st_size) as progress:
+                for first_line, lines in self._chunks(raw):
+                    self._import(first_line, lines)
                     progress.update(raw.tell() - progress.n)
         except (OSError, EOFError, zlib.error, APIException) as error:
             raise CommandError(f"{file}: {error}. {self._report()}") from error
         self.stdout.write(self._report())
 
-    def _batches(self, raw: IO[bytes]) -> Iterator[list[Row]]:
-        """The rows of the file, a batch at a time; at a bad line that ends the import, first those before it."""
-        batch: list[Row] = []
-        for line, fields in _lines(raw):
-            try:
-                batch.append(self._row(fields))
-            except BadLine as error:
-                if not self.skip_bad_lines:
-                    yield batch
-                    raise CommandError(f"Line {line}: {error} {self._report()}") from None
-                self._list_bad_line(line, error)
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-        yield batch
+    def _chunks(self, raw: BinaryIO) -> Iterator[tuple[int, list[bytes]]]:
+        """The lines after the header, about a megabyte at a time, with the number of the first."""
+        plain = gzip.GzipFile(fileobj=raw) if raw.read(2) == GZIP_MAGIC else raw
+        raw.seek(0)
+        self.names = self._header(plain.readline())
+        first_line = 2
+        while lines := plain.readlines(CHUNK):
+            yield first_line, lines
+            first_line += len(lines)
 
-    def _row(self, fields: dict[str, str] | str) -> Row:
-        if isinstance(fields, str):
-            raise BadLine(fields)
-        device = fields.pop("device").strip()
+    def _header(self, line: bytes) -> list[str]:
         try:
-            row = rows.check(0, fields, CHECKS)
-        except InvalidRow as error:
-            raise BadLine(" ".join(f"{name}: {fault[0]}" for name, fault in error.faults.items())) from None
-        return row._replace(device_id=self._device_id(device))
+            return formats.csv_header(line, COLUMNS)
+        except APIException:
+            columns = ", ".join(COLUMNS)
+            raise CommandError(f"Line 1: the header must name the columns {columns}, and no other.") from None
+
+    def _import(self, first_line: int, lines: list[bytes]) -> None:
+        """Store the readings of some lines. A bad line is passed over or ends the import after those before it."""
+        try:
+            self._store(self._quickly(b"".join(lines)))
+        except (NotSimple, BadName):
+            self._strictly(first_line, lines)
+
+    def _quickly(self, body: bytes) -> Columns:
+        cells = formats.csv_columns(body, self.names)
+        readings = Columns.of_values(0, cells["recorded_at"], *formats.csv_numbers(cells))
+        ids = {name: self._device_id(name) for name in dict.fromkeys(cells["device"])}
+        return replace(readings, device=np.array([ids[name] for name in cells["device"]], dtype=np.int64))
+
+    def _strictly(self, first_line: int, lines: list[bytes]) -> None:
+        good = []
+        for line, fields in enumerate(formats.csv_rows(lines, self.names), first_line):
+            try:
+                if fields is not None:
+                    good.append(self._row(fields))
+            except (InvalidRow, BadName) as error:
+                if not self.skip_bad_lines:
+                    self._store(Columns.of_rows(good))
+                    raise CommandError(f"Line {line}: {_reasons(error)} {self._report()}") from None
+                self._list_bad_line(line, error)
+        self._store(Columns.of_rows(good))
+
+    def _row(self, fields: dict[str, str] | InvalidRow) -> Row:
+        name = fields.pop("device") if isinstance(fields, dict) else ""
+        row = formats.checked(fields, 0, formats.TEXT_CHECKS)
+        return row._replace(device_id=self._device_id(name))
 
     def _device_id(self, name: str) -> int:
+        name = name.strip()
         if name not in self.device_ids:
-            if not name.isprintable():
-                raise BadLine("device: This name has characters that can't be shown.")
-            device = Device(owner=self.owner, name=name)
-            try:
-                device.clean_fields()
-            except ValidationError as error:
-                raise BadLine(f"device: {' '.join(error.messages)}") from None
+            self._check_name(name)
             self.device_ids[name] = Device.objects.get_or_create(owner=self.owner, name=name)[0].pk
         return self.device_ids[name]
 
-    def _store(self, batch: list[Row]) -> None:
-        if batch:
-            self.created += ingest.store(batch)
-            self.received += len(batch)
+    def _check_name(self, name: str) -> None:
+        if not name.isprintable():
+            raise BadName("This name has characters that can't be shown.")
+        try:
+            Device(owner=self.owner, name=name).clean_fields()
+        except ValidationError as error:
+            raise BadName(" ".join(error.messages)) from None
 
-    def _list_bad_line(self, line: int, error: BadLine) -> None:
+    def _store(self, readings: Columns) -> None:
+        self.created += ingest.store(readings)
+        self.received += len(readings)
+
+    def _list_bad_line(self, line: int, error: Exception) -> None:
         self.bad += 1
         if self.bad <= BAD_LINES_LISTED:
-            self.stderr.write(f"Line {line} skipped: {error}")
+            self.stderr.write(f"Line {line} skipped: {_reasons(error)}")
 
     def _report(self) -> str:
         duplicates = self.received - self.created
         return f"{self.created} readings stored, {duplicates} were there already, {self.bad} bad lines skipped."
 
-    def _progress(self, raw: IO[bytes], size: int) -> "tqdm[Any]":
+    def _progress(self, size: int) -> "tqdm[Any]":
         return tqdm(total=size, unit="B", unit_scale=True, desc="Importing", disable=None)  # none where no person looks
 
     def _user(self, username: str) -> User:
@@ -120,28 +144,8 @@ class Command(BaseCommand):
             raise CommandError(f"There is no user {username!r}.") from None
 
 
-def _lines(raw: IO[bytes]) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Each line's number with its fields by column, or with what is wrong with it. Blank lines are passed over."""
-    plain = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == GZIP_MAGIC else raw  # type: ignore[attr-defined]
-    header = [name.strip() for name in _cells(plain.readline().removeprefix(codecs.BOM_UTF8)) or ()]
-    if set(header) != COLUMNS or len(header) != len(COLUMNS):
-        raise CommandError(f"Line 1: the header must name the columns {', '.join(sorted(COLUMNS))}, and no other.")
-    for number, line in enumerate(plain, 2):
-        cells = _cells(line)
-        if cells is None:
-            yield number, "The quotes in this line do not match."
-        elif len(cells) == len(header):
-            yield number, dict(zip(header, cells, strict=True))
-        elif cells:
-            yield number, f"{len(cells)} columns in place of {len(header)}."
-
-
-def _cells(line: bytes) -> list[str] | None:
-    """The cells of one line; None where quotes don't match. Each is read by itself: an open quote spoils no other.
-
-    A byte that is no UTF-8 is refused where it stands, in its field.
-    """
-    try:
-        return next(csv.reader([line.decode(errors="surrogateescape")], strict=True))
-    except csv.Error:
-        return None
+def _reasons(error: Exception) -> str:
+    if not isinstance(error, InvalidRow):
+        return f"device: {error}"
+    named = ((name, details[0]) for name, details in error.faults.items())
+    return " ".join(str(detail) if name == WHOLE_ROW else f"{name}: {detail}" for name, detail in named)

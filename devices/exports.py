@@ -1,0 +1,39 @@
+"""Readings out, as many as there are, in constant memory; what is written can be posted back."""
+
+from collections.abc import Iterator
+
+from devices.querysets import ReadingQuerySet
+from devices.rows import Row
+
+PAGE = 5_000
+MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+
+
+def export(readings: ReadingQuerySet, file_format: str) -> Iterator[bytes]:
+    """The readings of one device, oldest first, as `csv` with a header or as `ndjson`; a page at a time."""
+    if file_format == "csv":
+        yield b"recorded_at,x,y,z\n"
+    line = _csv_line if file_format == "csv" else _json_line
+    for page in _pages(readings):
+        yield "".join(map(line, page)).encode()
+
+
+def _pages(readings: ReadingQuerySet) -> Iterator[list[Row]]:
+    """By keyset, each in a query of its own: a slow reader holds no transaction and no connection's snapshot."""
+    rows = readings.oldest_first().values_list("device_id", "recorded_at", "x", "y", "z")
+    page = [Row(*row) for row in rows[:PAGE]]
+    while page:
+        yield page
+        page = [Row(*row) for row in rows.filter(pk__gt=page[-1])[:PAGE]]
+
+
+def _csv_line(row: Row) -> str:
+    return f"{_time(row)},{row.x!r},{row.y!r},{row.z!r}\n"
+
+
+def _json_line(row: Row) -> str:
+    return f'{{"recorded_at":"{_time(row)}","x":{row.x!r},"y":{row.y!r},"z":{row.z!r}}}\n'
+
+
+def _time(row: Row) -> str:
+    return row.recorded_at.isoformat().replace("+00:00", "Z")
