@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check lock schema loadtest
+.PHONY: run test test-long check bench lock schema loadtest
 
 run: .venv/base.stamp .env  ## the service on this machine, with something to look at in a new database
 	@$(BIN)/python manage.py migrate --verbosity 0
@@ -12,6 +12,13 @@ run: .venv/base.stamp .env  ## the service on this machine, with something to lo
 test: .venv/dev.stamp check  ## everything: checks, then the suite on SQLite and on PostgreSQL
 	TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
 	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
+
+test-long: .venv/dev.stamp check  ## the same with the random campaigns at full length
+	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
+	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
+
+bench: .venv/dev.stamp  ## speed as ratios, in one run on a PostgreSQL of its own
+	$(BIN)/python -m bench
 
 check: .venv/dev.stamp  ## style, types and the arrows between the apps
 	$(BIN)/ruff format --check .

@@ -16,6 +16,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import DefaultRouter
 
 from analytics.views import DeviceAnalyticsViewSet, UserAnalyticsViewSet
+from devices.single import in_one_round_trip
 from devices.views import DeviceKeyViewSet, DeviceViewSet, OwnerViewSet, ReadingBatchViewSet, ReadingViewSet
 from users.views import TokenView
 
@@ -34,7 +35,7 @@ reading = ReadingViewSet.as_view({"get": "retrieve", "put": "update", "patch": "
 urlpatterns = [
     path("auth/token/", TokenView.as_view(), name="token"),
     path("readings/", batches, name="reading-batch"),
-    path("devices/<int:device_id>/readings/", readings, name="reading-list"),
+    path("devices/<int:device_id>/readings/", in_one_round_trip(readings), name="reading-list"),
     path("devices/<int:device_id>/readings/export/", export, name="reading-export"),
     path("devices/<int:device_id>/readings/<reading_id>/", reading, name="reading-detail"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -1,6 +1,6 @@
 """`Authorization: Device <prefix.secret>`: the key brings its device along, in one query."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -22,7 +22,7 @@ class DeviceKeyAuthentication(BaseAuthentication):
         if scheme.lower() != SCHEME.lower():
             return None
         key = self._find(text.strip())
-        self._note_use(key)
+        note_use(key.pk, key.last_used_at)
         return DevicePrincipal(key.device), key
 
     def authenticate_header(self, request: Request) -> str:
@@ -30,18 +30,19 @@ class DeviceKeyAuthentication(BaseAuthentication):
 
     def _find(self, text: str) -> DeviceKey:
         prefix, _, secret = text.partition(".")
-        keys = DeviceKey.objects.select_related("device__owner").filter(device__owner__is_active=True)
+        keys = DeviceKey.objects.select_related("device").filter(device__owner__is_active=True)
         # A prefix that no key could have is not worth a query (and a NUL in it would be an error on PostgreSQL).
         key = keys.filter(prefix=prefix).first() if prefix.isalnum() and prefix.isascii() else None
         if key is None or not key.matches(secret):
             raise AuthenticationFailed("This device key is not valid.")
         return key
 
-    def _note_use(self, key: DeviceKey) -> None:
-        """At most once a minute, so that a busy device does not write its key's row with every reading."""
-        now = timezone.now()
-        if key.last_used_at is None or now - key.last_used_at >= LAST_USED_PRECISION:
-            DeviceKey.objects.filter(pk=key.pk).update(last_used_at=now)
+
+def note_use(key_id: int, last_used_at: datetime | None) -> None:
+    """At most once a minute, so that a busy device does not write its key's row with every reading."""
+    now = timezone.now()
+    if last_used_at is None or now - last_used_at >= LAST_USED_PRECISION:
+        DeviceKey.objects.filter(pk=key_id).update(last_used_at=now)
 
 
 class DeviceKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers by being defined

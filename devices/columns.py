@@ -111,66 +111,87 @@ def _all(condition: Any) -> bool:
 
 def _microseconds(times: Sequence[str]) -> Integers:
     """RFC 3339 times, each with an offset and at most six digits of a fraction; NotSimple for anything else."""
+    different_lengths = set(map(len, times))
+    if len(different_lengths) == 1:
+        return _of_one_length(times, different_lengths.pop())
     lengths = np.fromiter(map(len, times), dtype=np.int64, count=len(times))
-    if not _all((lengths > SECONDS) & (lengths <= LONGEST_TIME)):
-        raise NotSimple
-    try:
-        text = np.array(times, dtype=f"S{LONGEST_TIME}").view(np.uint8).reshape(len(times), LONGEST_TIME)
-    except UnicodeEncodeError:
-        raise NotSimple from None
-    fraction_end, offset = _offsets(text, lengths)
-    return _whole_seconds(text) * 1_000_000 + _fractions(text, fraction_end) - offset
-
-
-def _whole_seconds(text: Bytes) -> Integers:
-    """Seconds since 1970 of `YYYY-MM-DDTHH:MM:SS`, read as UTC."""
-    for position, separator in ((4, b"-"), (7, b"-"), (10, b"T"), (13, b":"), (16, b":")):
-        if not _all(text[:, position] == ord(separator)):
-            raise NotSimple
-    year, month, day = _number(text, 0, 4), _number(text, 5, 7), _number(text, 8, 10)
-    hour, minute, second = _number(text, 11, 13), _number(text, 14, 16), _number(text, 17, 19)
-    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
-    first, last = months.astype("datetime64[D]"), (months + 1).astype("datetime64[D]")
-    days = first.astype(np.int64) + day - 1
-    if not _all((month >= 1) & (month <= 12) & (day >= 1) & (days < last.astype(np.int64))):
-        raise NotSimple
-    if not _all((year >= 1) & (hour < 24) & (minute < 60) & (second < 60)):
-        raise NotSimple
-    return ((days * 24 + hour) * 60 + minute) * 60 + second
-
-
-def _offsets(text: Bytes, lengths: Integers) -> tuple[Integers, Integers]:
-    """Where the fraction of each time ends, and its offset from UTC in microseconds."""
-    row = np.arange(len(text))
-    in_utc = text[row, lengths - 1] == ord("Z")
-    if _all(in_utc):
-        return lengths - 1, np.zeros(len(text), dtype=np.int64)
-    if np.any(in_utc) or not _all(lengths > SECONDS + 5):
-        raise NotSimple
-    end = np.stack([text[row, lengths - 6 + position] for position in range(6)], axis=1)
-    hour, minute, sign = _number(end, 1, 3), _number(end, 4, 6), end[:, 0]
-    if not _all((end[:, 3] == ord(":")) & ((sign == ord("+")) | (sign == ord("-"))) & (hour < 24) & (minute < 60)):
-        raise NotSimple
-    return lengths - 6, np.where(sign == ord("-"), -1, 1) * (hour * 60 + minute) * 60_000_000
-
-
-def _fractions(text: Bytes, end: Integers) -> Integers:
-    """Microseconds of the fractions that begin after the seconds and end before `end`."""
-    digits = end - SECONDS - 1  # -1 where there is no fraction
-    if not _all((digits == -1) | ((digits >= 1) & (digits <= 6) & (text[:, SECONDS] == ord(".")))):
-        raise NotSimple
-    microseconds = np.zeros(len(text), dtype=np.int64)
-    for place in range(6):
-        present = digits > place
-        digit = text[:, SECONDS + 1 + place] - np.uint8(ord("0"))
-        if not _all((digit <= 9) | ~present):
-            raise NotSimple
-        microseconds = microseconds * 10 + np.where(present, digit, 0)
+    microseconds = np.empty(len(times), dtype=np.int64)
+    for length in different_lengths:
+        chosen = np.flatnonzero(lengths == length)
+        microseconds[chosen] = _of_one_length([times[position] for position in chosen.tolist()], length)
     return microseconds
 
 
-def _number(text: Bytes, start: int, stop: int) -> Integers:
-    digits = text[:, start:stop] - np.uint8(ord("0"))  # what is below "0" wraps around, to more than 9
+def _of_one_length(times: Sequence[str], length: int) -> Integers:
+    if not SECONDS < length <= LONGEST_TIME:
+        raise NotSimple
+    try:
+        text = np.frombuffer("".join(times).encode("ascii"), dtype=np.uint8)
+    except UnicodeEncodeError:
+        raise NotSimple from None
+    characters = np.ascontiguousarray(text.reshape(len(times), length).T)  # all first characters, all second, ...
+    in_utc = _all(characters[-1] == ord("Z"))
+    offset = 0 if in_utc else _offset(characters[-6:])
+    fraction = _fraction(characters[SECONDS : -1 if in_utc else -6])
+    return (_date(characters[:11]) + _time_of_day(characters[11:SECONDS])) * 1_000_000 + fraction - offset
+
+
+def _date(characters: Bytes) -> Integers:
+    """Seconds from 1970 to `YYYY-MM-DDT`; of shape (1,) where all are of one day, as they mostly are."""
+    if _all(characters == characters[:, :1]):
+        characters = characters[:, :1]
+    _check_separators(characters, {4: "-", 7: "-", 10: "T"})
+    year, month, day = _number(characters[0:4]), _number(characters[5:7]), _number(characters[8:10])
+    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
+    first, last = (end.astype("datetime64[D]").astype(np.int64) for end in (months, months + 1))
+    if not _all((year >= 1) & (month >= 1) & (month <= 12) & (day >= 1) & (first + day <= last)):
+        raise NotSimple
+    seconds: Integers = (first + day - 1) * 86_400
+    return seconds
+
+
+def _time_of_day(characters: Bytes) -> Integers:
+    """Seconds from midnight to `HH:MM:SS`."""
+    _check_separators(characters, {2: ":", 5: ":"})
+    hour, minute, second = _number(characters[0:2]), _number(characters[3:5]), _number(characters[6:8])
+    if not _all((hour < 24) & (minute < 60) & (second < 60)):
+        raise NotSimple
+    return (hour * 60 + minute) * 60 + second
+
+
+def _fraction(characters: Bytes) -> Integers | int:
+    """Microseconds of `.1` to `.123456`; 0 for nothing."""
+    digits = len(characters) - 1
+    if digits == -1:
+        return 0
+    _check_separators(characters, {0: "."})
+    if not 1 <= digits <= 6:
+        raise NotSimple
+    microseconds: Integers = _number(characters[1:]) * 10 ** (6 - digits)
+    return microseconds
+
+
+def _offset(characters: Bytes) -> Integers:
+    """Microseconds of `+HH:MM` or `-HH:MM`."""
+    _check_separators(characters, {3: ":"})
+    sign, hour, minute = characters[0], _number(characters[1:3]), _number(characters[4:6])
+    if not _all(((sign == ord("+")) | (sign == ord("-"))) & (hour < 24) & (minute < 60)):
+        raise NotSimple
+    microseconds: Integers = np.where(sign == ord("-"), -1, 1) * (hour * 60 + minute) * 60_000_000
+    return microseconds
+
+
+def _check_separators(characters: Bytes, separators: dict[int, str]) -> None:
+    if not all(_all(characters[position] == ord(separator)) for position, separator in separators.items()):
+        raise NotSimple
+
+
+def _number(characters: Bytes) -> Integers:
+    """Decimal numbers from their digits, the first digits first: shape (digits, n) to (n,)."""
+    digits = characters - np.uint8(ord("0"))  # what is below "0" wraps around, to more than 9
     if not _all(digits <= 9):
         raise NotSimple
-    return digits @ 10 ** np.arange(stop - start - 1, -1, -1, dtype=np.int64)
+    number: Integers = digits[0].astype(np.int64)
+    for digit in digits[1:]:
+        number = number * 10 + digit
+    return number

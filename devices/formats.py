@@ -146,13 +146,13 @@ class _DeviceReading(_Reading, forbid_unknown_fields=True, gc=False):
     device: int
 
 
-_OWN = msgspec.json.Decoder(list[_Reading])
-_OF_MANY = msgspec.json.Decoder(list[_DeviceReading])
+_ARRAY = msgspec.json.Decoder(list[_Reading]), msgspec.json.Decoder(list[_DeviceReading])
+_LINES = msgspec.json.Decoder(_Reading), msgspec.json.Decoder(_DeviceReading)
 
 
 def decode_json(content: bytes, device_id: int | None) -> Batch:
     """A JSON array of objects."""
-    decoder = _decoder(device_id)
+    decoder = _ARRAY[device_id is None]
     try:
         return _quickly(decoder.decode(content), device_id)
     except (NotSimple, msgspec.MsgspecError, RecursionError):
@@ -161,7 +161,7 @@ def decode_json(content: bytes, device_id: int | None) -> Batch:
 
 def decode_ndjson(content: bytes, device_id: int | None) -> Batch:
     """An object a line."""
-    decoder = _decoder(device_id)
+    decoder = _LINES[device_id is None]
     try:
         return _quickly(decoder.decode_lines(content), device_id)
     except (NotSimple, msgspec.MsgspecError, RecursionError):
@@ -273,8 +273,12 @@ def _quickly(readings: list[Any], device_id: int | None) -> Batch:
     _check_number_of_rows(len(readings))
     device = device_id if device_id is not None else [reading.device for reading in readings]
     times = [reading.recorded_at for reading in readings]
-    axes = ([getattr(reading, axis) for reading in readings] for axis in "xyz")
-    return Batch.of(Columns.of_values(device, times, *axes))
+    x, y, z = (
+        [reading.x for reading in readings],
+        [reading.y for reading in readings],
+        [reading.z for reading in readings],
+    )
+    return Batch.of(Columns.of_values(device, times, x, y, z))
 
 
 def _strictly(items: Iterable[Any], device_id: int | None, checks: rows.Checks) -> Batch:
@@ -306,10 +310,6 @@ def _split_header(content: bytes) -> tuple[bytes, bytes]:
     """The first line, and what follows it."""
     header = content.split(b"\n", 1)[0].split(b"\r", 1)[0]
     return header, content[len(header) :]
-
-
-def _decoder(device_id: int | None) -> msgspec.json.Decoder[Any]:
-    return _OF_MANY if device_id is None else _OWN
 
 
 def _device_id(text: str) -> int:

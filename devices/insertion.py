@@ -45,7 +45,7 @@ def _insert_postgresql(readings: Columns) -> int:
     return len(readings)
 
 
-def _insert_through_stage(packed: bytes) -> int:
+def _insert_through_stage(packed: bytearray) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             f"CREATE TEMP TABLE IF NOT EXISTS {STAGE} ON COMMIT DELETE ROWS AS "
@@ -62,18 +62,21 @@ def _insert_through_stage(packed: bytes) -> int:
     return created
 
 
-def packed_for_copy(readings: Columns) -> bytes:
+def packed_for_copy(readings: Columns) -> bytearray:
     """The readings as PostgreSQL's binary COPY takes them."""
-    rows = np.empty(len(readings), dtype=COPY_ROW)
+    size = len(readings) * COPY_ROW.itemsize
+    packed = bytearray(len(COPY_HEADER) + size + len(COPY_TRAILER))
+    packed[: len(COPY_HEADER)], packed[-len(COPY_TRAILER) :] = COPY_HEADER, COPY_TRAILER
+    rows = np.frombuffer(packed, dtype=COPY_ROW, count=len(readings), offset=len(COPY_HEADER))
     rows["fields"] = len(FIELDS)
     for name in FIELDS:
         rows[f"length of {name}"] = 8
         rows[name] = getattr(readings, name)
     rows["recorded_at"] -= MICROSECONDS_1970_TO_2000
-    return COPY_HEADER + rows.tobytes() + COPY_TRAILER
+    return packed
 
 
-def _copy(packed: bytes, table: str) -> None:
+def _copy(packed: bytearray, table: str) -> None:
     statement = f"COPY {table} ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
     # The fault of a COPY shows when it ends, where Django does not look for it by itself.
     with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:

@@ -115,7 +115,10 @@ class DeviceScopeMixin(viewsets.GenericViewSet[Any]):
     device_key_actions: list[str] = []
 
     def get_device(self) -> Device:
-        device: Device = get_object_or_404(Device.objects.visible_to(self.request.user), pk=self.kwargs["device_id"])
+        caller, device_id = self.request.user, self.kwargs["device_id"]
+        if isinstance(caller, DevicePrincipal) and caller.device.pk == int(device_id):
+            return caller.device  # its key has brought it along
+        device: Device = get_object_or_404(Device.objects.visible_to(caller), pk=device_id)
         self.check_object_permissions(self.request, device)
         return device
 

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-# Nothing of the cluster outlives the tests, so it need not reach the disk.
-OPTIONS = "-c listen_addresses='' -c fsync=off -c max_connections=100 -c unix_socket_directories={socket}"
+OPTIONS = "-c listen_addresses='' -c max_connections=100 -c unix_socket_directories={socket}"
+NOT_DURABLE = "-c fsync=off"  # what does not outlive the tests need not reach the disk
 
 
 class PostgreSQLMissing(Exception):
@@ -18,9 +18,10 @@ class PostgreSQLMissing(Exception):
 
 
 class Cluster:
-    """A running server; `url` reaches its maintenance database."""
+    """A running server; `url` reaches its maintenance database. A durable one commits at the disk's speed."""
 
-    def __init__(self) -> None:
+    def __init__(self, durable: bool = False) -> None:
+        self.options = OPTIONS if durable else f"{OPTIONS} {NOT_DURABLE}"
         self.directory = Path(tempfile.mkdtemp(prefix="pg-"))
         self.url = f"postgresql://postgres@{quote(str(self.directory), safe='')}/postgres"
         self.user = _unprivileged_user()
@@ -31,7 +32,7 @@ class Cluster:
         self.start()
 
     def start(self) -> None:
-        options = OPTIONS.format(socket=self.directory)
+        options = self.options.format(socket=self.directory)
         self._run("pg_ctl", "start", "-w", "-o", options, "-l", str(self.directory / "log"))
 
     def stop(self) -> None:
