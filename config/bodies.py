@@ -30,7 +30,7 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
         return problem_response(411, "length_required", "Send the body with a Content-Length, not in chunks.")
     if not (length.isascii() and length.isdigit()):
         return problem_response(400, "invalid_length", "Content-Length must be a number.")
-    if int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+    if len(length) > 18 or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         return problem_response(
             413, "too_large", f"A body may have {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes, and gzip helps."
         )

@@ -22,10 +22,8 @@ from devices.insertion import insert
 from devices.models import Device, Reading
 from devices.querysets import DeviceQuerySet
 from devices.reading_ids import Content
-from devices.rows import WHOLE_ROW, InvalidRow, Row, fault
+from devices.rows import FAULTS_LISTED, WHOLE_ROW, InvalidRow, Row, fault
 from devices.transactions import shared_device_locks
-
-FAULTS_LISTED = 100
 
 
 class DeviceInactive(PermissionDenied):
@@ -156,12 +154,13 @@ def _without_refused_devices(batch: Batch, activity: Mapping[int, bool]) -> Batc
     good = np.isin(batch.columns.device, active)
     if good.all():
         return batch
-    unknown, inactive = values.unknown_device(), DeviceInactive()
+    error = values.unknown_device()
+    unknown = fault("device", error.code, error.detail)
+    inactive = fault("device", DeviceInactive.default_code, DeviceInactive.default_detail)
     faults = dict(batch.faults)
     for position in np.flatnonzero(~good).tolist():
         known = int(batch.columns.device[position]) in activity
-        code, detail = (inactive.default_code, inactive.default_detail) if known else (unknown.code, unknown.detail)
-        faults[batch.places[position]] = fault("device", code, detail)
+        faults[batch.places[position]] = inactive if known else unknown
     places = [batch.places[position] for position in np.flatnonzero(good).tolist()]
     return Batch(batch.columns.take(good), places, faults)
 

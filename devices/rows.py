@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 from rest_framework.exceptions import ErrorDetail
@@ -10,6 +11,7 @@ from devices import values
 
 Faults = dict[str, list[ErrorDetail]]  # by the name of the field
 WHOLE_ROW = "non_field_errors"
+FAULTS_LISTED = 100  # an answer names the first of them; of the others not even the reasons are kept
 
 Checks = Mapping[str, Callable[[Any], Any]]  # a field's name to what checks its value, or raises InvalidValue
 
@@ -50,7 +52,7 @@ def check(fields: Any, device_id: int | None, checks: Checks = CHECKS) -> Row:
         raise InvalidRow(fault(WHOLE_ROW, "not_an_object", "A reading must be an object with recorded_at, x, y and z."))
     names = OWN_FIELDS if device_id is not None else ("device", *OWN_FIELDS)
     faults: Faults = {}
-    for name in fields.keys() - names:
+    for name in islice(fields.keys() - names, FAULTS_LISTED):
         faults |= fault(name, "unknown_field", "There is no such field here.")
     checked: dict[str, Any] = {"device": device_id}
     for name in names:

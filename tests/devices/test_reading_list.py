@@ -207,9 +207,9 @@ def test_a_page_costs_the_same_wherever_it_lies(api: APIClient, device: Device, 
             url = api.get(url).json()["next"]
 
 
-def test_a_devices_own_page_costs_three_queries(device: Device, django_assert_num_queries: Any) -> None:
+def test_a_devices_own_page_costs_two_queries(device: Device, django_assert_num_queries: Any) -> None:
     client = client_of_device(device)
     client.get(f"/api/v1/devices/{device.pk}/")  # notes the use of the key
-    # 1 key with its device and owner, 1 device, 1 page
-    with django_assert_num_queries(3):
+    # 1 key with its device, 1 page
+    with django_assert_num_queries(2):
         client.get(f"/api/v1/devices/{device.pk}/readings/")
