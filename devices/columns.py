@@ -52,7 +52,7 @@ class Columns:
 
         `device` is one id for all rows, or one for each.
         """
-        recorded_at = _microseconds(times)
+        recorded_at = microseconds_of(times)
         if not _all(recorded_at >= FIRST_MICROSECOND) or not _all(recorded_at < END_MICROSECOND):
             raise NotSimple
         devices = np.broadcast_to(_integers(device), recorded_at.shape)
@@ -109,7 +109,7 @@ def _all(condition: Any) -> bool:
     return bool(np.all(condition))
 
 
-def _microseconds(times: Sequence[str]) -> Integers:
+def microseconds_of(times: Sequence[str]) -> Integers:
     """RFC 3339 times, each with an offset and at most six digits of a fraction; NotSimple for anything else."""
     different_lengths = set(map(len, times))
     if len(different_lengths) == 1:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from django.utils import timezone
@@ -21,9 +21,12 @@ from devices.formats import Batch
 from devices.insertion import insert
 from devices.models import Device, Reading
 from devices.querysets import DeviceQuerySet
-from devices.reading_ids import Content
+from devices.reading_ids import Content, microseconds
 from devices.rows import FAULTS_LISTED, WHOLE_ROW, InvalidRow, Row, fault
+from devices.signals import readings_changed
 from devices.transactions import shared_device_locks
+
+NONE = np.empty(0, dtype=np.int64)
 
 
 class DeviceInactive(PermissionDenied):
@@ -71,9 +74,10 @@ def receive_of_many(batch: Batch, writable: DeviceQuerySet, partial: bool) -> Re
     """Store the readings of a batch of several devices. Rows of a device that is not writable are bad ones, too."""
     device_ids = np.unique(batch.columns.device).tolist()
     with shared_device_locks(device_ids):
-        batch = _without_refused_devices(batch, _activity(writable, device_ids))
+        states = _states(writable, device_ids)
+        batch = _without_refused_devices(batch, states)
         _refuse_faults(batch, partial)
-        created = insert(batch.columns)
+        created = _add(batch.columns, states)
     return _receipt(batch, created)
 
 
@@ -104,53 +108,85 @@ def store(readings: Columns) -> int:
 
     Raises NotFound when a device is gone and DeviceInactive when one takes no readings; nothing is stored then.
     """
-    with _writing_to(np.unique(readings.device).tolist()) as devices_are_active:
-        if not all(devices_are_active):
+    with _writing_to(np.unique(readings.device).tolist()) as states:
+        if not all(state.is_active for state in states.values()):
             raise DeviceInactive
-        return insert(readings)
+        return _add(readings, states)
 
 
 def replace(device: Device, old: Content, new: Row) -> Reading:
     """Put a reading in another's place, or let it meet its equal that is there; NotFound if the old one is gone."""
-    with _writing_to([device.pk]):
+    with _writing_to([device.pk]) as states:
         # The row count tells the one of two simultaneous replacements that came second.
         if not Reading.objects.filter(pk=(device.pk, *old)).delete()[0]:
             raise NotFound
-        insert(Columns.of_rows([new]))
+        _tell_of_removed(states[device.pk], old.recorded_at, old.recorded_at)
+        _add(Columns.of_rows([new]), states)
     return _as_reading(new)
 
 
 def delete_one(device: Device, content: Content) -> None:
     """Delete a reading; NotFound if it is not there."""
-    with _writing_to([device.pk]):
+    with _writing_to([device.pk]) as states:
         if not Reading.objects.filter(pk=(device.pk, *content)).delete()[0]:
             raise NotFound
+        _tell_of_removed(states[device.pk], content.recorded_at, content.recorded_at)
 
 
 def delete_window(device: Device, start_time: datetime, end_time: datetime) -> int:
     """Delete the readings of a window, and return how many they were."""
-    with _writing_to([device.pk]):
-        return Reading.objects.filter(device=device).in_window(start_time, end_time).delete()[0]
+    with _writing_to([device.pk]) as states:
+        deleted = Reading.objects.filter(device=device).in_window(start_time, end_time).delete()[0]
+        if deleted:
+            _tell_of_removed(states[device.pk], start_time, end_time)
+    return deleted
+
+
+class _State(NamedTuple):
+    """What a writer has to know of a device, as it is under the lock."""
+
+    device_id: int
+    is_active: bool
+    closed_until: datetime | None
 
 
 @contextmanager
-def _writing_to(device_ids: Collection[int]) -> Iterator[Collection[bool]]:
-    """A transaction with the devices held against deletion; yields whether each is active. NotFound if one is gone."""
+def _writing_to(device_ids: Collection[int]) -> Iterator[dict[int, _State]]:
+    """A transaction with devices held against deletion and closing; yields their states. NotFound if one is gone."""
     with shared_device_locks(device_ids):
-        activity = _activity(Device.objects.all(), device_ids)
-        if len(activity) < len(device_ids):
+        states = _states(Device.objects.all(), device_ids)
+        if len(states) < len(device_ids):
             raise NotFound
-        yield activity.values()
+        yield states
 
 
-def _activity(devices: DeviceQuerySet, device_ids: Collection[int]) -> dict[int, bool]:
-    """Those of the devices that are there, and whether each is active."""
-    return dict(devices.filter(pk__in=device_ids).values_list("pk", "is_active"))
+def _states(devices: DeviceQuerySet, device_ids: Collection[int]) -> dict[int, _State]:
+    """The states of those of the devices that are there."""
+    rows = devices.filter(pk__in=device_ids).values_list("pk", "is_active", "state__closed_until")
+    return {row[0]: _State(*row) for row in rows}
 
 
-def _without_refused_devices(batch: Batch, activity: Mapping[int, bool]) -> Batch:
+def _add(readings: Columns, states: Mapping[int, _State]) -> int:
+    """Insert the readings that are not there yet, and tell of those that came late, into a closed time."""
+    created = insert(readings)
+    for state in states.values():
+        if created and state.closed_until is not None:
+            theirs = readings.recorded_at[readings.device == state.device_id]
+            late = np.unique(theirs[theirs < microseconds(state.closed_until)])
+            if len(late):
+                readings_changed.send(Reading, device_id=state.device_id, added=late, removed=None)
+    return created
+
+
+def _tell_of_removed(state: _State, first: datetime, last: datetime) -> None:
+    if state.closed_until is not None and first < state.closed_until:
+        removed = (microseconds(first), microseconds(last))
+        readings_changed.send(Reading, device_id=state.device_id, added=NONE, removed=removed)
+
+
+def _without_refused_devices(batch: Batch, states: Mapping[int, _State]) -> Batch:
     """The batch with the rows of devices that are unknown or inactive among its faults."""
-    active = [device_id for device_id, is_active in activity.items() if is_active]
+    active = [state.device_id for state in states.values() if state.is_active]
     good = np.isin(batch.columns.device, active)
     if good.all():
         return batch
@@ -159,7 +195,7 @@ def _without_refused_devices(batch: Batch, activity: Mapping[int, bool]) -> Batc
     inactive = fault("device", DeviceInactive.default_code, DeviceInactive.default_detail)
     faults = dict(batch.faults)
     for position in np.flatnonzero(~good).tolist():
-        known = int(batch.columns.device[position]) in activity
+        known = int(batch.columns.device[position]) in states
         faults[batch.places[position]] = inactive if known else unknown
     places = [batch.places[position] for position in np.flatnonzero(good).tolist()]
     return Batch(batch.columns.take(good), places, faults)

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from functools import cache
 from typing import Any, Self
 from zoneinfo import available_timezones
 
@@ -18,8 +19,11 @@ from devices.transactions import exclusive_device_lock, shared_device_locks
 YEAR_IN_SECONDS = 366 * 24 * 3600
 
 
+_timezones = cache(available_timezones)  # which reads folders
+
+
 def validate_timezone(name: str) -> None:
-    if name not in available_timezones():
+    if name not in _timezones():
         raise ValidationError(f"{name!r} is not the name of an IANA time zone.", code="unknown_timezone")
 
 
@@ -59,6 +63,16 @@ class Device(models.Model):
             deleted = super().delete(*args, **kwargs)
             transaction.on_commit(lambda: Reading.objects.purge([device_id]), robust=True)
         return deleted
+
+
+class DeviceState(models.Model):
+    """How far the history of a device is closed. A row of its own, so that raising it does not touch the device's."""
+
+    device = models.OneToOneField(Device, models.CASCADE, primary_key=True, related_name="state")
+    closed_until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"device {self.device_id}, closed until {self.closed_until.isoformat()}"
 
 
 class DeviceKey(models.Model):

@@ -12,6 +12,11 @@ MICROSECOND = timedelta(microseconds=1)
 CONTENT = struct.Struct(">qddd")  # microseconds since 1970, x, y, z
 
 
+def microseconds(time: datetime) -> int:
+    """A time as microseconds since 1970."""
+    return (time - EPOCH) // MICROSECOND
+
+
 class Content(NamedTuple):
     recorded_at: datetime
     x: float
@@ -21,7 +26,7 @@ class Content(NamedTuple):
 
 def encode(recorded_at: datetime, x: float, y: float, z: float) -> str:
     """43 characters for a reading."""
-    packed = CONTENT.pack((recorded_at - EPOCH) // MICROSECOND, x, y, z)
+    packed = CONTENT.pack(microseconds(recorded_at), x, y, z)
     return urlsafe_b64encode(packed).decode().rstrip("=")
 
 
