@@ -1,10 +1,52 @@
-"""Summaries as JSON."""
+"""What analytics is asked, and what it answers: the latter for the document, as answers are built from plain values."""
 
+import re
+from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rest_framework import serializers
 
+from analytics.buckets import INTERVALS
+from devices.models import validate_timezone
 from devices.windows import WindowQuery
+
+MOST_PERCENTILES = 20
+PERCENTILE = re.compile(r"[0-9]{1,3}(\.[0-9]{1,30})?", re.ASCII)
+
+
+class PercentilesField(serializers.CharField):
+    """Numbers from 0 to 100 between commas, as a dict from each text to its number."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        texts = super().to_internal_value(data).split(",")
+        if len(texts) > MOST_PERCENTILES:
+            raise serializers.ValidationError(f"At most {MOST_PERCENTILES} percentiles.", "too_many")
+        for text in texts:
+            if not PERCENTILE.fullmatch(text) or Decimal(text) > 100:
+                raise serializers.ValidationError(f"{text!r} is no number from 0 to 100.", "invalid_percentile")
+        return {text: Decimal(text) for text in texts}
+
+
+class TimezoneField(serializers.CharField):
+    def to_internal_value(self, data: Any) -> Any:
+        name = super().to_internal_value(data)
+        validate_timezone(name)
+        return ZoneInfo(name)
+
+
+class AnalyticsQuery(WindowQuery):
+    percentiles = PercentilesField(
+        default=None, trim_whitespace=False, help_text="Such as 5,95,99.9; nearest rank, at most 20."
+    )
+    interval = serializers.ChoiceField(INTERVALS, default=None, help_text="Adds a summary for each of the window.")
+    timezone = TimezoneField(default=None, help_text="Of the intervals: an IANA name.")
+
+
+class UserAnalyticsQuery(AnalyticsQuery):
+    aggregate = serializers.ChoiceField(
+        ["true", "false"], default="true", help_text="true: one pooled summary; false: one per device."
+    )
 
 
 class AxisSummarySerializer(serializers.Serializer[Any]):
@@ -13,6 +55,20 @@ class AxisSummarySerializer(serializers.Serializer[Any]):
     sum = serializers.FloatField(allow_null=True)
     avg = serializers.FloatField(allow_null=True)
     median = serializers.FloatField(allow_null=True)
+    percentiles = serializers.DictField(
+        child=serializers.FloatField(allow_null=True), required=False, help_text="By the text that was asked for."
+    )
+
+
+class BucketSerializer(serializers.Serializer[Any]):
+    """The summary of an hour, day, week or month, or of the part of it that is in the window."""
+
+    start_time = serializers.DateTimeField()
+    end_time = serializers.DateTimeField()
+    count = serializers.IntegerField()
+    x = AxisSummarySerializer()
+    y = AxisSummarySerializer()
+    z = AxisSummarySerializer()
 
 
 class SummarySerializer(serializers.Serializer[Any]):
@@ -26,6 +82,7 @@ class SummarySerializer(serializers.Serializer[Any]):
     x = AxisSummarySerializer()
     y = AxisSummarySerializer()
     z = AxisSummarySerializer()
+    buckets = BucketSerializer(many=True, required=False)
 
 
 class DeviceSummarySerializer(SummarySerializer):
@@ -42,9 +99,3 @@ class UserSummarySerializer(SummarySerializer):
 class SummaryPerDeviceSerializer(serializers.Serializer[Any]):
     user = serializers.IntegerField()
     results = DeviceSummarySerializer(many=True)
-
-
-class UserAnalyticsQuery(WindowQuery):
-    aggregate = serializers.ChoiceField(
-        ["true", "false"], default="true", help_text="true: one pooled summary; false: one per device."
-    )

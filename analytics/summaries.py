@@ -1,107 +1,106 @@
-"""Exact summaries of readings: count, first and last time, and per axis min, max, sum, avg and median.
+"""Exact summaries of readings: count, first and last time, and per axis min, max, sum, avg, median and percentiles.
 
-The plain path: the database's aggregates, and the middle rows by rank, over every reading of the window.
-It is the reference that any faster path is held against.
+One function for every door. It answers from rollups, exactly, and reads raw what no rollup covers; where that is more
+than memory is for, the plain path of `analytics.reference` answers.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import pairwise
 
-from django.db.models import Count, F, Max, Min, QuerySet, Value, Window
-from django.db.models.functions import RowNumber
+import numpy as np
 
-from analytics.aggregates import AccurateSum
-from devices.models import Device, Reading
-from devices.querysets import ReadingQuerySet
+from analytics import reference
+from analytics.order_statistics import median_of, select
+from analytics.pools import NO_VALUES, Pool, pools_of
+from analytics.reference import NO_PERCENTILES, AxisSummary, Percentiles, Summary
+from analytics.tiling import AXES, Floats, Span, TooManyRaw, read_slices
+from devices.columns import END_MICROSECOND, FIRST_MICROSECOND
+from devices.models import Device
+from devices.reading_ids import EPOCH, MICROSECOND, microseconds
 from devices.transactions import snapshot
-
-AXES = ("x", "y", "z")
-ALL = 0  # the group of all readings, where they are pooled
-
-
-@dataclass(frozen=True)
-class AxisSummary:
-    """Of the values of one axis; all None where there are none. `avg` is `sum / count`."""
-
-    min: float | None = None
-    max: float | None = None
-    sum: float | None = None
-    avg: float | None = None
-    median: float | None = None
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Of a set of readings."""
-
-    count: int = 0
-    first_at: datetime | None = None
-    last_at: datetime | None = None
-    x: AxisSummary = AxisSummary()
-    y: AxisSummary = AxisSummary()
-    z: AxisSummary = AxisSummary()
 
 
 def summarize(
-    devices: Iterable[Device] | QuerySet[Device], start_time: datetime | None = None, end_time: datetime | None = None
+    devices: Iterable[Device],
+    start_time: datetime | None = None,
+    end_time: datetime | None = None,
+    percentiles: Percentiles = NO_PERCENTILES,
 ) -> Summary:
     """The summary of all readings of the devices together, `start_time <= recorded_at < end_time`."""
-    readings = Reading.objects.filter(device__in=devices).in_window(start_time, end_time)
-    return _summaries(readings.annotate(group=Value(ALL))).get(ALL, Summary())
+    start, stop = _bounds(start_time, end_time)
+    spans = [Span(0, device.pk, start, stop) for device in devices]
+    return _summaries(spans, percentiles).get(0, Summary())
 
 
 def summarize_each(
-    devices: QuerySet[Device], start_time: datetime | None = None, end_time: datetime | None = None
+    devices: Iterable[Device],
+    start_time: datetime | None = None,
+    end_time: datetime | None = None,
+    percentiles: Percentiles = NO_PERCENTILES,
 ) -> dict[int, Summary]:
     """The summary of each device by id, for those that have readings in the window."""
-    readings = Reading.objects.filter(device__in=devices).in_window(start_time, end_time)
-    return _summaries(readings.annotate(group=F("device_id")))
+    start, stop = _bounds(start_time, end_time)
+    return _summaries([Span(device.pk, device.pk, start, stop) for device in devices], percentiles)
 
 
-def _summaries(readings: ReadingQuerySet) -> dict[int, Summary]:
-    """The summary of each `group` of the readings, in four queries that see the same moment."""
+def summarize_between(
+    devices: Sequence[Device], boundaries: Sequence[datetime], percentiles: Percentiles = NO_PERCENTILES
+) -> list[Summary]:
+    """The summaries of all readings of the devices together, from each of the boundaries to the next."""
+    ends = [microseconds(boundary) for boundary in boundaries]
+    spans = [
+        Span(place, device.pk, start, stop) for place, (start, stop) in enumerate(pairwise(ends)) for device in devices
+    ]
+    summaries = _summaries(spans, percentiles)
+    return [summaries.get(place, Summary()) for place in range(len(ends) - 1)]
+
+
+def _bounds(start_time: datetime | None, end_time: datetime | None) -> tuple[int, int]:
+    start = FIRST_MICROSECOND if start_time is None else max(microseconds(start_time), FIRST_MICROSECOND)
+    return start, END_MICROSECOND if end_time is None else min(microseconds(end_time), END_MICROSECOND)
+
+
+def _summaries(spans: Sequence[Span], percentiles: Percentiles) -> dict[int, Summary]:
+    """The summary of each place that has readings, all of one moment."""
     with snapshot():
-        groups = readings.values("group").annotate(**_figures())
-        figures = [row for row in groups if row["count"]]  # pooled, SQL has a row for no readings too
-        medians = {axis: _medians(readings, axis) for axis in AXES} if figures else {}
-    return {row["group"]: _summary(row, medians) for row in figures}
+        try:
+            pools = pools_of([span for span in spans if span.start < span.stop])
+        except TooManyRaw:
+            return _one_by_one(spans, percentiles)
+        statistics = [_order_statistics(pools, axis, percentiles) for axis in range(len(AXES))]
+    return {place: _summary(pool, [found[place] for found in statistics], percentiles) for place, pool in pools.items()}
 
 
-def _figures() -> dict[str, Any]:
-    figures = {"count": Count("*"), "first_at": Min("recorded_at"), "last_at": Max("recorded_at")}
-    for axis in AXES:
-        figures |= {f"{axis}_min": Min(axis), f"{axis}_max": Max(axis), f"{axis}_sum": AccurateSum(axis)}
-    return figures
+def _one_by_one(spans: Sequence[Span], percentiles: Percentiles) -> dict[int, Summary]:
+    """Where all places together are too much for memory: each alone; and one that is too much, by the plain path."""
+    places = {span.place for span in spans}
+    if len(places) > 1:
+        alone = (_summaries([span for span in spans if span.place == place], percentiles) for place in sorted(places))
+        return {place: summary for summaries in alone for place, summary in summaries.items()}
+    start, stop = (EPOCH + end * MICROSECOND for end in (spans[0].start, spans[0].stop))
+    return {spans[0].place: reference.summarize([span.device_id for span in spans], start, stop, percentiles)}
 
 
-def _medians(readings: ReadingQuerySet, axis: str) -> dict[int, float]:
-    """The median of an axis for each group: the middle row by rank, or the mean of the middle two.
-
-    The mean is taken here, as `statistics.median` takes it: databases differ in the last bit.
-    """
-    ranked = readings.annotate(
-        rank=Window(RowNumber(), partition_by=F("group"), order_by=axis),
-        size=Window(Count("*"), partition_by=F("group")),
-    )
-    middle: dict[int, list[float]] = {}
-    for group, value in ranked.filter(rank__gte=F("size") / 2.0, rank__lte=F("size") / 2.0 + 1).values_list(
-        "group", axis
-    ):
-        middle.setdefault(group, []).append(value)
-    return {group: (values[0] + values[-1]) / 2 for group, values in middle.items()}
+def _order_statistics(pools: Mapping[int, Pool], axis: int, percentiles: Percentiles) -> dict[int, Floats]:
+    """Per place the values of the median's ranks, then those of the percentiles."""
+    plans = {place: pool.plan(axis, percentiles) for place, pool in pools.items()}
+    slices = [part for place, plan in plans.items() for part in pools[place].slices(place, plan)]
+    values = read_slices(AXES[axis], slices)
+    for place, plan in plans.items():
+        values[place] += pools[place].in_memory(axis, plan)
+    return {place: select(plan, np.concatenate([NO_VALUES, *values[place]])) for place, plan in plans.items()}
 
 
-def _summary(row: dict[str, Any], medians: dict[str, dict[int, float]]) -> Summary:
-    return Summary(
-        count=row["count"],
-        first_at=row["first_at"],
-        last_at=row["last_at"],
-        **{axis: _axis_summary(row, axis, medians[axis][row["group"]]) for axis in AXES},
-    )
+def _summary(pool: Pool, statistics: Sequence[Floats], percentiles: Percentiles) -> Summary:
+    axes = {name: _axis_summary(pool, axis, statistics[axis].tolist(), percentiles) for axis, name in enumerate(AXES)}
+    return Summary(pool.count, EPOCH + pool.first_at * MICROSECOND, EPOCH + pool.last_at * MICROSECOND, **axes)
 
 
-def _axis_summary(row: dict[str, Any], axis: str, median: float) -> AxisSummary:
-    total = row[f"{axis}_sum"]
-    return AxisSummary(row[f"{axis}_min"], row[f"{axis}_max"], total, total / row["count"], median)
+def _axis_summary(pool: Pool, axis: int, values: list[float], percentiles: Percentiles) -> AxisSummary:
+    middle = len(values) - len(percentiles)
+    lowest, highest = pool.ends(axis)
+    total = math.fsum(pool.sums(axis))
+    by_text = dict(zip(percentiles, values[middle:], strict=True)) if percentiles else None
+    return AxisSummary(lowest, highest, total, total / pool.count, median_of(values[:middle]), by_text)

@@ -10,7 +10,8 @@ from django.db import transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.summaries import Summary, summarize, summarize_each
+from analytics.reference import Summary
+from analytics.summaries import summarize, summarize_each
 from devices.models import Device
 from devices.rows import Row
 from tests.helpers import NEW_YEAR, at, store_rows, stored

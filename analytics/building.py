@@ -1,0 +1,253 @@
+"""Rollups are built beside the writers, and no interleaving leaves one that disagrees with the readings.
+
+Closing. A writer holds its device's lock shared, and reads `closed_until` after it has got it. The builder raises
+`closed_until` under the same lock, exclusively: so it has waited for all who took the time for open, and all who come
+later know that it is closed, and make the rollups of what they change STALE in their own transaction.
+
+Building. The builder marks a period BUILDING with a token of its own and commits; takes a snapshot after that; sorts
+the readings that the snapshot shows; and makes the rollup READY where it is still BUILDING with that token. A writer
+whose readings the snapshot does not show commits after it was taken. Its mark, in the same commit, comes before the
+rollup becomes READY, which then fails, or after, and makes it STALE.
+"""
+
+import math
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import psycopg
+from django.db import connection
+from django.db.models import Min
+
+from analytics.models import Rollup
+from analytics.order_statistics import grid, median_of, middle_ranks
+from analytics.periods import COARSEST_FIRST, MICROSECONDS, Level, ceiling, floor
+from analytics.pools import Pool, grid_step, pools_of
+from analytics.tiling import AXES, Floats, Span, TooManyRaw, raw_readings
+from devices.columns import FIRST_MICROSECOND, Integers
+from devices.models import Device, DeviceState, Reading
+from devices.reading_ids import EPOCH, MICROSECOND, microseconds
+from devices.transactions import exclusive_device_lock, snapshot
+
+FEWEST = 256  # readings: fewer are as quickly read raw
+MOST = 4_194_304  # readings: the 32 MiB of an axis are what a block may take of memory
+DAY = Level.DAY * MICROSECONDS
+GRACE = 10 * 60 * MICROSECONDS  # how long a period stays open for readings that come a little late
+
+Period = tuple[Level, int]
+
+
+def mark_stale(sender: object, device_id: int, added: Any, removed: tuple[int, int] | None, **kwargs: object) -> None:
+    """Receiver of `readings_changed`, within its transaction: no rollup of what has changed is READY after it.
+
+    Where readings came, a period that had too few for a rollup may have enough now: it is marked too, to be seen to.
+    """
+    for level in Level:
+        if removed is not None:
+            first, last = floor(removed[0], level), floor(removed[1], level)
+            touched = Rollup.objects.filter(device=device_id, level=level, period_start__range=(first, last))
+            touched.update(status=Rollup.Status.STALE, token=None)
+        _mark(device_id, [(level, start) for start in _starts(added, level)], Rollup.Status.STALE, None)
+
+
+def forget(sender: object, instance: Device, **kwargs: object) -> None:
+    """Receiver of the deletion of a device: its rollups go with it."""
+    Rollup.objects.filter(device=instance.pk).delete()
+
+
+def build(device: Device, now: datetime) -> Iterator[int]:
+    """Build what a device lacks, step by step; yields after each step how many readings were seen to.
+
+    Safe to stop at any point, and beside another builder: what is not READY is built when it is next called.
+    """
+    yield from _close(device.pk, floor(microseconds(now) - GRACE, Level.HOUR))
+    yield from _mend(device.pk)
+
+
+def verify(device_ids: Sequence[int]) -> Iterator[tuple[Rollup, bool]]:
+    """Each READY rollup of the devices, without its values, and whether it agrees with the readings of its period."""
+    ready = Rollup.objects.filter(device__in=device_ids, status=Rollup.Status.READY).only(
+        "device", "level", "period_start"
+    )
+    for rollup in ready.order_by("device", "level", "period_start").iterator():
+        with snapshot():
+            still_ready = Rollup.objects.filter(pk=rollup.pk, status=Rollup.Status.READY).exists()
+            agrees = not still_ready or _agrees(rollup)
+        yield rollup, agrees
+
+
+def repair(rollup: Rollup) -> None:
+    """Have a rollup built anew."""
+    Rollup.objects.filter(pk=rollup.pk).update(status=Rollup.Status.STALE, token=None)
+
+
+def _close(device_id: int, until: int) -> Iterator[int]:
+    """Close the time until `until`, a day at a time, and build the rollups of what is closed."""
+    state = DeviceState.objects.filter(device=device_id).first()
+    closed = microseconds(state.closed_until) if state else FIRST_MICROSECOND
+    while (first := _first_reading(device_id, closed, until)) is not None:
+        start, stop = floor(first, Level.HOUR), min(ceiling(first + 1, Level.DAY), until)
+        count = Reading.objects.filter(device=device_id).in_window(_time(start), _time(stop)).count()
+        _close_step(device_id, closed, stop, _hours(start, stop) if count >= FEWEST else [])
+        yield count
+        closed = stop
+    if closed < until and closed != FIRST_MICROSECOND:
+        _close_step(device_id, closed, until, [])
+
+
+def _close_step(device_id: int, closed: int, stop: int, hours: list[Period]) -> None:
+    """Raise `closed_until` from `closed` to `stop`, and build these hours and the longer periods that have ended."""
+    periods = hours + [period for level in (Level.DAY, Level.MONTH) for period in _ended(level, closed, stop)]
+    token = secrets.randbits(63)
+    with exclusive_device_lock(device_id):
+        # Another builder may have gone further: `closed_until` never falls, and who overtook has built it.
+        overtaken = DeviceState.objects.filter(device=device_id, closed_until__gte=_time(stop)).exists()
+        if overtaken or not Device.objects.filter(pk=device_id).exists():
+            return
+        DeviceState.objects.update_or_create(device_id=device_id, defaults={"closed_until": _time(stop)})
+        _mark(device_id, periods, Rollup.Status.BUILDING, token)
+    for period in periods:
+        _build(device_id, period, token)
+
+
+def _mend(device_id: int) -> Iterator[int]:
+    """Build what is over and not READY, finest first: a coarser one is made from finer ones.
+
+    A late reading marks the day and the month too that it is in. These wait until they are over: readings that come in
+    time tell nobody, and would be missing.
+    """
+    state = DeviceState.objects.filter(device=device_id).first()
+    if state is None:
+        return
+    for level in Level:
+        over = microseconds(state.closed_until) - level * MICROSECONDS
+        unready = Rollup.objects.filter(device=device_id, level=level, status__lt=Rollup.Status.READY)
+        for start in list(unready.filter(period_start__lte=over).values_list("period_start", flat=True)):
+            token = secrets.randbits(63)
+            # Not made anew: with its device it may have gone meanwhile.
+            claimed = Rollup.objects.filter(pk=(device_id, level, start), status__lt=Rollup.Status.READY)
+            if claimed.update(status=Rollup.Status.BUILDING, token=token):
+                yield _build(device_id, (level, start), token)
+
+
+def _build(device_id: int, period: Period, token: int) -> int:
+    """Make a period that is marked BUILDING with the token READY, or take the mark away; returns its readings."""
+    key = (device_id, *period)
+    mine = Rollup.objects.filter(pk=key, token=token, status=Rollup.Status.BUILDING)
+    with snapshot():
+        pool = _pool(device_id, *period)
+        axes = [np.sort(pool.all_values(axis)) for axis in range(len(AXES))] if pool else []
+    if pool is None:
+        mine.delete()
+        return 0
+    figures = {"count": pool.count, "first_at": pool.first_at, "last_at": pool.last_at}
+    for number, axis in enumerate(AXES):
+        _write_values(key, token, axis, axes[number])
+        figures |= {f"{axis}_{name}": figure for name, figure in _figures(axes[number], pool.sums(number)).items()}
+    mine.update(status=Rollup.Status.READY, token=None, **figures)
+    return pool.count
+
+
+def _pool(device_id: int, level: Level, start: int) -> Pool | None:
+    """What a period is made of: finer rollups, and readings. None where a rollup is not worth it, or too large."""
+    spans = [Span(0, device_id, start, start + level * MICROSECONDS)]
+    finer = [other for other in COARSEST_FIRST if other < level]
+    try:
+        pool = pools_of(spans, finer).get(0)
+    except TooManyRaw:
+        return None
+    return pool if pool is not None and FEWEST <= pool.count <= MOST else None
+
+
+def _figures(values: Floats, sums: Iterable[float]) -> dict[str, Any]:
+    """What a rollup keeps of an axis beside its values, which are sorted."""
+    median = median_of(values[list(middle_ranks(len(values)))])
+    return {"sum": math.fsum(sums), "median": median, "grid": grid(values, grid_step(len(values))).tobytes()}
+
+
+def _write_values(key: tuple[int, Level, int], token: int, axis: str, values: Floats) -> None:
+    """Keep the values of an axis, while the rollup is still ours: an axis at a time, for it may be tens of megabytes.
+
+    On PostgreSQL in binary: Django would make a literal of it, twice as long, and copy that.
+    """
+    statement = (
+        f"UPDATE analytics_rollup SET {axis}_values = %b WHERE device_id = %s AND level = %s AND period_start = %s "
+        f"AND token = %s AND status = {Rollup.Status.BUILDING}"
+    )
+    parameters: list[Any] = [values.astype("<f8").tobytes(), key[0], int(key[1]), key[2], token]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with connection.wrap_database_errors:
+                psycopg.Cursor(connection.connection).execute(statement, parameters)
+        else:
+            cursor.execute(statement.replace("%b", "%s"), parameters)
+
+
+def _agrees(rollup: Rollup) -> bool:
+    """Whether every figure of a rollup is that of the readings of its period, which are read raw, a day at a time."""
+    start, stop = rollup.period_start, rollup.period_start + rollup.level * MICROSECONDS
+    spans = [Span(0, rollup.device_id, first, min(first + DAY, stop)) for first in range(start, stop, DAY)]
+    raws = [raw for span in spans for raw in raw_readings([span]).values()]
+    kept = Rollup.objects.values().get(pk=rollup.pk)
+    if not raws or kept["count"] != sum(raw.axes.shape[1] for raw in raws):
+        return False
+    ends = kept["first_at"], kept["last_at"]
+    if ends != (min(raw.first_at for raw in raws), max(raw.last_at for raw in raws)):
+        return False
+    return all(_axis_agrees(kept, axis, np.concatenate([raw.axes[axis] for raw in raws])) for axis in range(len(AXES)))
+
+
+def _axis_agrees(kept: dict[str, Any], axis: int, values: Floats) -> bool:
+    values.sort()
+    name = AXES[axis]
+    fresh = _figures(values, [float(values.sum())])
+    return (
+        abs(fresh["sum"] - kept[f"{name}_sum"]) <= 1e-12 * float(np.abs(values).sum())
+        and fresh["median"] == kept[f"{name}_median"]
+        and fresh["grid"] == bytes(kept[f"{name}_grid"])
+        and values.astype("<f8").tobytes() == bytes(kept[f"{name}_values"])
+    )
+
+
+def _mark(device_id: int, periods: Iterable[Period], status: Rollup.Status, token: int | None) -> None:
+    marks = [
+        Rollup(device_id=device_id, level=level, period_start=start, status=status, token=token)
+        for level, start in sorted(periods)  # in one order, so that two writers can't wait for each other
+    ]
+    Rollup.objects.bulk_create(
+        marks,
+        batch_size=500,
+        update_conflicts=True,
+        update_fields=["status", "token"],
+        unique_fields=["device", "level", "period_start"],
+    )
+
+
+def _starts(times: Integers, level: Level) -> list[int]:
+    length = level * MICROSECONDS
+    starts: list[int] = (np.unique(times // length) * length).tolist()
+    return starts
+
+
+def _hours(start: int, stop: int) -> list[Period]:
+    return [(Level.HOUR, hour) for hour in range(start, stop, Level.HOUR * MICROSECONDS)]
+
+
+def _ended(level: Level, closed: int, stop: int) -> list[Period]:
+    """The periods that end after `closed` and not after `stop`, and may have readings: what lies between has none."""
+    starts = {floor(closed - 1, level), floor(stop - 1, level)}
+    return [(level, start) for start in sorted(starts) if closed < start + level * MICROSECONDS <= stop]
+
+
+def _first_reading(device_id: int, start: int, stop: int) -> int | None:
+    if start >= stop:
+        return None
+    window = Reading.objects.filter(device=device_id).in_window(_time(start), _time(stop))
+    first = window.aggregate(first=Min("recorded_at"))["first"]
+    return None if first is None else microseconds(first)
+
+
+def _time(value: int) -> datetime:
+    return EPOCH + value * MICROSECOND

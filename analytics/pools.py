@@ -1,0 +1,109 @@
+"""What an answer is made of: rollups, and the raw readings that no rollup covers."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analytics.order_statistics import Plan, bracket, grid, middle_ranks, nearest_rank
+from analytics.periods import COARSEST_FIRST, Level
+from analytics.reference import Percentiles
+from analytics.tiling import AXES, Floats, Raw, Slice, Span, Tile, raw_readings, read_slices, tile
+
+NO_VALUES = np.empty(0)
+
+
+def grid_step(count: int) -> int:
+    """How far the values of a grid lie apart: the square root of the count reads least, grid and slices together."""
+    return max(1, round(math.sqrt(count)))
+
+
+def pools_of(spans: Sequence[Span], levels: Iterable[Level] = COARSEST_FIRST) -> dict[int, "Pool"]:
+    """What the readings of the spans are in, by place, for places that have any; TooManyRaw."""
+    tiles, gaps = tile(spans, levels)
+    pools: dict[int, Pool] = defaultdict(Pool)
+    for found in tiles:
+        pools[found.place].tiles.append(found)
+    for place, raw in raw_readings(gaps).items():
+        pools[place].raw = raw
+    return dict(pools)
+
+
+@dataclass
+class Pool:
+    """What one answer is made of: rollups, and raw readings."""
+
+    tiles: list[Tile] = field(default_factory=list)
+    raw: Raw | None = None
+    sorted_axes: dict[int, Floats] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return sum(found.size for found in self.tiles) + (self.raw.axes.shape[1] if self.raw else 0)
+
+    def ranks(self, percentiles: Percentiles) -> list[int]:
+        """Those of the median, then those of the percentiles."""
+        return [*middle_ranks(self.count), *(nearest_rank(number, self.count) for number in percentiles.values())]
+
+    def sorted_raw(self, axis: int) -> Floats:
+        """The values of an axis of the raw readings, in order: one more block."""
+        if self.raw is None:
+            return NO_VALUES
+        if axis not in self.sorted_axes:
+            self.sorted_axes[axis] = np.sort(self.raw.axes[axis])
+        return self.sorted_axes[axis]
+
+    def plan(self, axis: int, percentiles: Percentiles) -> Plan:
+        """What to read for the median and the percentiles of an axis."""
+        blocks = [np.frombuffer(found.grids[axis], dtype="<f8") for found in self.tiles]
+        counts = [found.size for found in self.tiles]
+        steps = [grid_step(found.size) for found in self.tiles]
+        if self.raw:
+            raw = self.sorted_raw(axis)
+            steps.append(grid_step(len(raw)))
+            counts.append(len(raw))
+            blocks.append(grid(raw, steps[-1]))
+        return bracket(np.concatenate(blocks), counts, steps, self.ranks(percentiles))
+
+    def slices(self, place: int, plan: Plan) -> Iterator[Slice]:
+        """What the plan reads of the rollups."""
+        for block, start, stop in self._parts(plan):
+            if block < len(self.tiles):
+                found = self.tiles[block]
+                yield Slice(place, found.device_id, found.level, found.period_start, start, stop)
+
+    def in_memory(self, axis: int, plan: Plan) -> list[Floats]:
+        """What the plan reads of the raw readings."""
+        parts = self._parts(plan)
+        return [self.sorted_raw(axis)[start:stop] for block, start, stop in parts if block == len(self.tiles)]
+
+    def _parts(self, plan: Plan) -> Iterator[tuple[int, int, int]]:
+        return zip(plan.blocks.tolist(), plan.starts.tolist(), plan.stops.tolist(), strict=True)
+
+    @property
+    def first_at(self) -> int:
+        return min([found.first_at for found in self.tiles] + ([self.raw.first_at] if self.raw else []))
+
+    @property
+    def last_at(self) -> int:
+        return max([found.last_at for found in self.tiles] + ([self.raw.last_at] if self.raw else []))
+
+    def sums(self, axis: int) -> list[float]:
+        """Of the rollups and the raw readings; NumPy adds pairwise, exactly enough for any number that memory holds."""
+        return [found.sums[axis] for found in self.tiles] + ([float(self.raw.axes[axis].sum())] if self.raw else [])
+
+    def ends(self, axis: int) -> tuple[float, float]:
+        """The least and the greatest value of an axis."""
+        grids = [np.frombuffer(found.grids[axis], dtype="<f8") for found in self.tiles]
+        ends = [end for knots in grids for end in (knots[0], knots[-1])]
+        if self.raw:
+            ends += [self.raw.axes[axis].min(), self.raw.axes[axis].max()]
+        return float(min(ends)), float(max(ends))
+
+    def all_values(self, axis: int) -> Floats:
+        """Every value of an axis, in no order."""
+        whole = [Slice(0, t.device_id, t.level, t.period_start, 0, t.size) for t in self.tiles]
+        parts = read_slices(AXES[axis], whole).get(0, [])
+        return np.concatenate([NO_VALUES, *parts, self.raw.axes[axis] if self.raw else NO_VALUES])
