@@ -7,7 +7,7 @@ BIN := .venv/bin
 run: .venv/base.stamp .env  ## the service on this machine, with something to look at in a new database
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py create_demo
-	@exec $(BIN)/gunicorn config.wsgi
+	@$(BIN)/python manage.py rollup --every 60 & rollup=$$!; trap "kill $$rollup" EXIT; $(BIN)/gunicorn config.wsgi
 
 test: .venv/dev.stamp check  ## everything: checks, then the suite on SQLite and on PostgreSQL
 	TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2

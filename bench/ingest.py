@@ -21,7 +21,7 @@ from bench.service import gunicorn
 from devices import ingest
 from devices.columns import Columns
 from devices.insertion import packed_for_copy
-from devices.models import Device, DeviceKey
+from devices.models import Device, DeviceKey, DeviceState
 from users.models import User
 
 ROUNDS = 15
@@ -66,11 +66,19 @@ def _batches(device_id: int, address: tuple[str, int], key: str) -> None:
     for size in (100, 1_000, BATCH):
         for name in FORMATS:
             ways[f"HTTP, {name}, {size:,} rows"] = partial(_http, address, path, key, name, size)
+    ways[f"HTTP, JSON, {BATCH:,} rows, history closed"] = partial(_http, address, *_with_history(), "JSON", BATCH)
     again = _json(_new_readings(BATCH))
     request = post(path, again, "application/json", key)
     closed_loop(address, [request], 1)
     ways[f"HTTP, JSON, {BATCH:,} rows again"] = lambda: IN_A_ROW * BATCH / closed_loop(address, [request] * IN_A_ROW, 1)
     _report("Batches, one client: rows a second", ways, "rows/s")
+
+
+def _with_history() -> tuple[str, str]:
+    """The path and the key of a device whose history is closed up to the batches: what rollups cost a writer."""
+    device = Device.objects.create(owner=User.objects.get(), name="With a history")
+    DeviceState.objects.create(device=device, closed_until=START)
+    return f"/api/v1/devices/{device.pk}/readings/", f"Device {DeviceKey.issue(device)[1]}"
 
 
 def _singles(device_id: int, address: tuple[str, int], key: str) -> None:
