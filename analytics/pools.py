@@ -43,6 +43,10 @@ class Pool:
     def count(self) -> int:
         return sum(found.size for found in self.tiles) + (self.raw.axes.shape[1] if self.raw else 0)
 
+    def known_median(self, axis: int) -> float | None:
+        """The median that a rollup keeps, where it is all that the answer is made of."""
+        return self.tiles[0].medians[axis] if len(self.tiles) == 1 and self.raw is None else None
+
     def ranks(self, percentiles: Percentiles) -> list[int]:
         """Those of the median, then those of the percentiles."""
         return [*middle_ranks(self.count), *(nearest_rank(number, self.count) for number in percentiles.values())]

@@ -85,12 +85,14 @@ def _one_by_one(spans: Sequence[Span], percentiles: Percentiles) -> dict[int, Su
 
 def _order_statistics(pools: Mapping[int, Pool], axis: int, percentiles: Percentiles) -> dict[int, Floats]:
     """Per place the values of the median's ranks, then those of the percentiles."""
-    plans = {place: pool.plan(axis, percentiles) for place, pool in pools.items()}
+    known = {place: pool.known_median(axis) for place, pool in pools.items()} if not percentiles else {}
+    found = {place: np.array([median]) for place, median in known.items() if median is not None}
+    plans = {place: pool.plan(axis, percentiles) for place, pool in pools.items() if place not in found}
     slices = [part for place, plan in plans.items() for part in pools[place].slices(place, plan)]
     values = read_slices(AXES[axis], slices)
     for place, plan in plans.items():
         values[place] += pools[place].in_memory(axis, plan)
-    return {place: select(plan, np.concatenate([NO_VALUES, *values[place]])) for place, plan in plans.items()}
+    return found | {place: select(plan, np.concatenate([NO_VALUES, *values[place]])) for place, plan in plans.items()}
 
 
 def _summary(pool: Pool, statistics: Sequence[Floats], percentiles: Percentiles) -> Summary:

@@ -14,6 +14,7 @@ import pytest
 from django.core.management import call_command
 from pytest_django import DjangoDbBlocker
 
+from analytics.models import Rollup
 from devices.models import Device, Reading
 from tests.helpers import client_of
 from tests.oracle import AxisOracle, Oracle, Sample, assert_agrees, oracle
@@ -28,13 +29,18 @@ CASES = json.loads((FOLDER / "wharf_expected.json").read_text())
 ALL_DEVICES = "*"
 
 
-@pytest.fixture(scope="module")
-def imported(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """The readings are there while this module's tests run."""
+@pytest.fixture(scope="module", params=["from readings", "from rollups"])
+def imported(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """The readings are there while this module's tests run, first alone and then rolled up."""
     with django_db_blocker.unblock():
         owner = User.objects.create_user(OWNER)
         try:
             call_command("import_readings", FILE, owner=OWNER, stdout=StringIO())
+            if request.param == "from rollups":
+                call_command("rollup")
+                assert Rollup.objects.filter(status=Rollup.Status.READY).exists()
             yield
         finally:
             Device.objects.filter(owner=owner).delete()
