@@ -21,7 +21,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.authtoken.serializers import AuthTokenSerializer
 from rest_framework.test import APIClient
 
-from analytics import summaries
+from analytics import pools
 from devices import ingest
 from devices.models import Device, DeviceKey, Reading
 from devices.querysets import ReadingQuerySet
@@ -488,7 +488,7 @@ def test_the_analytics_of_a_device_are_of_one_moment(
     callers: Callers, clients: list[APIClient], device: Device
 ) -> None:
     stored(device, (0, 1, 2, 3))
-    gate = callers.gate(summaries, "_medians")
+    gate = callers.gate(pools, "raw_readings")
     answers = callers.meanwhile(
         gate,
         partial(clients[0].get, f"/api/v1/devices/{device.pk}/analytics/"),
