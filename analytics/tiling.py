@@ -98,29 +98,35 @@ def read_slices(axis: str, slices: Sequence[Slice]) -> dict[int, list[Floats]]:
     values: dict[int, list[Floats]] = defaultdict(list)
     for chunk in _chunks(slices):
         rows = ((s.place, s.device_id, s.level, s.period_start, s.start * 8 + 1, (s.stop - s.start) * 8) for s in chunk)
-        sql, parameters = _with_values(_SLICES.format(axis=axis, values="{values}"), rows)
+        sql, parameters = _with_values(_SLICES.replace("{axis}", axis), rows)
         for place, content in _fetch(sql, parameters):
             values[place].append(np.frombuffer(content, dtype="<f8"))
     return values
 
 
+# One look-up in the index for each row of the table of values, whatever the planner believes: it knows nothing of the
+# readings in a span, and would rather read the whole table. A fence on PostgreSQL; SQLite keeps a CROSS JOIN's order.
+_LOOK_UP = {
+    "postgresql": {"look_up": "CROSS JOIN LATERAL (SELECT * FROM", "as_one": "OFFSET 0) AS"},
+    "sqlite": {"look_up": "CROSS JOIN", "as_one": "--"},
+}
 _TILES = f"""
 SELECT wanted.column1, rollup.device_id, rollup.level, rollup.period_start, rollup.count,
        rollup.first_at, rollup.last_at,
        {", ".join(f"rollup.{axis}_{figure}" for figure in ("sum", "median", "grid") for axis in AXES)}
 FROM (VALUES {{values}}) AS wanted
-CROSS JOIN analytics_rollup rollup
+{{look_up}} analytics_rollup rollup
 WHERE rollup.device_id = wanted.column2 AND rollup.level = %s
 AND rollup.period_start >= wanted.column3 AND rollup.period_start < wanted.column4
-AND rollup.status = {Rollup.Status.READY}
+AND rollup.status = {Rollup.Status.READY} {{as_one}} rollup
 ORDER BY wanted.column1, rollup.device_id, rollup.period_start
 """
 _RAW = """
 SELECT wanted.column1 AS place, {time} AS recorded_at, reading.x, reading.y, reading.z
 FROM (VALUES {values}) AS wanted
-CROSS JOIN devices_reading reading
+{look_up} devices_reading reading
 WHERE reading.device_id = wanted.column2
-AND reading.recorded_at >= wanted.column3 AND reading.recorded_at < wanted.column4
+AND reading.recorded_at >= wanted.column3 AND reading.recorded_at < wanted.column4 {as_one} reading
 """
 _PACKED = """
 SELECT place, min(recorded_at), max(recorded_at),
@@ -130,9 +136,9 @@ FROM ({limited}) AS raw GROUP BY place
 _SLICES = """
 SELECT wanted.column1, substr(rollup.{axis}_values, wanted.column5, wanted.column6)
 FROM (VALUES {values}) AS wanted
-CROSS JOIN analytics_rollup rollup
+{look_up} analytics_rollup rollup
 WHERE rollup.device_id = wanted.column2 AND rollup.level = wanted.column3
-AND rollup.period_start = wanted.column4
+AND rollup.period_start = wanted.column4 {as_one} rollup
 """
 
 
@@ -217,7 +223,7 @@ def _with_values(sql: str, rows: Iterable[Sequence[Any]]) -> tuple[str, list[Any
         cells = [str(int(value)) if isinstance(value, int) else "%s" for value in row]
         parameters += [value for value in row if not isinstance(value, int)]
         texts.append(f"({', '.join(cells)})")
-    return sql.format(values=", ".join(texts)), parameters
+    return sql.format(values=", ".join(texts), **_LOOK_UP[connection.vendor]), parameters
 
 
 def _fetch(sql: str, parameters: Sequence[Any]) -> list[Any]:
