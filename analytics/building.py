@@ -25,10 +25,12 @@ from analytics.models import Rollup
 from analytics.order_statistics import grid, median_of, middle_ranks
 from analytics.periods import COARSEST_FIRST, MICROSECONDS, Level, ceiling, floor
 from analytics.pools import Pool, grid_step, pools_of
-from analytics.tiling import AXES, Floats, Span, TooManyRaw, raw_readings
+from analytics.reference import AXES
+from analytics.tiling import Floats, Span, TooManyRaw, raw_readings
 from devices.columns import FIRST_MICROSECOND, Integers
 from devices.models import Device, DeviceState, Reading
-from devices.reading_ids import EPOCH, MICROSECOND, microseconds
+from devices.querysets import ReadingQuerySet
+from devices.reading_ids import from_microseconds, microseconds
 from devices.transactions import exclusive_device_lock, snapshot
 
 FEWEST = 256  # readings: fewer are as quickly read raw
@@ -89,7 +91,11 @@ def _close(device_id: int, until: int) -> Iterator[int]:
     closed = microseconds(state.closed_until) if state else FIRST_MICROSECOND
     while (first := _first_reading(device_id, closed, until)) is not None:
         start, stop = floor(first, Level.HOUR), min(ceiling(first + 1, Level.DAY), until)
-        count = Reading.objects.filter(device=device_id).in_window(_time(start), _time(stop)).count()
+        count = (
+            Reading.objects.filter(device=device_id)
+            .in_window(from_microseconds(start), from_microseconds(stop))
+            .count()
+        )
         _close_step(device_id, closed, stop, _hours(start, stop) if count >= FEWEST else [])
         yield count
         closed = stop
@@ -103,10 +109,10 @@ def _close_step(device_id: int, closed: int, stop: int, hours: list[Period]) -> 
     token = secrets.randbits(63)
     with exclusive_device_lock(device_id):
         # Another builder may have gone further: `closed_until` never falls, and who overtook has built it.
-        overtaken = DeviceState.objects.filter(device=device_id, closed_until__gte=_time(stop)).exists()
+        overtaken = DeviceState.objects.filter(device=device_id, closed_until__gte=from_microseconds(stop)).exists()
         if overtaken or not Device.objects.filter(pk=device_id).exists():
             return
-        DeviceState.objects.update_or_create(device_id=device_id, defaults={"closed_until": _time(stop)})
+        DeviceState.objects.update_or_create(device_id=device_id, defaults={"closed_until": from_microseconds(stop)})
         _mark(device_id, periods, Rollup.Status.BUILDING, token)
     for period in periods:
         _build(device_id, period, token)
@@ -244,10 +250,11 @@ def _ended(level: Level, closed: int, stop: int) -> list[Period]:
 def _first_reading(device_id: int, start: int, stop: int) -> int | None:
     if start >= stop:
         return None
-    window = Reading.objects.filter(device=device_id).in_window(_time(start), _time(stop))
-    first = window.aggregate(first=Min("recorded_at"))["first"]
+    first = _readings(device_id, start, stop).aggregate(first=Min("recorded_at"))["first"]
     return None if first is None else microseconds(first)
 
 
-def _time(value: int) -> datetime:
-    return EPOCH + value * MICROSECOND
+def _readings(device_id: int, start: int, stop: int) -> ReadingQuerySet:
+    window = from_microseconds(start), from_microseconds(stop)
+    readings: ReadingQuerySet = Reading.objects.filter(device=device_id).in_window(*window)
+    return readings

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import models
 
 from devices.models import Device
-from devices.reading_ids import EPOCH, MICROSECOND
+from devices.reading_ids import from_microseconds
 
 
 class Rollup(models.Model):
@@ -56,4 +56,4 @@ class Rollup(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"device {self.device_id}, {self.level} s from {EPOCH + self.period_start * MICROSECOND}"
+        return f"device {self.device_id}, {self.level} s from {from_microseconds(self.period_start)}"

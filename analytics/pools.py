@@ -9,8 +9,8 @@ import numpy as np
 
 from analytics.order_statistics import Plan, bracket, grid, middle_ranks, nearest_rank
 from analytics.periods import COARSEST_FIRST, Level
-from analytics.reference import Percentiles
-from analytics.tiling import AXES, Floats, Raw, Slice, Span, Tile, raw_readings, read_slices, tile
+from analytics.reference import AXES, Percentiles
+from analytics.tiling import Floats, Raw, Slice, Span, Tile, raw_readings, read_slices, tile
 
 NO_VALUES = np.empty(0)
 

@@ -14,11 +14,11 @@ import numpy as np
 from analytics import reference
 from analytics.order_statistics import median_of, select
 from analytics.pools import NO_VALUES, Pool, pools_of
-from analytics.reference import NO_PERCENTILES, AxisSummary, Percentiles, Summary
-from analytics.tiling import AXES, Floats, Span, TooManyRaw, read_slices
+from analytics.reference import AXES, NO_PERCENTILES, AxisSummary, Percentiles, Summary
+from analytics.tiling import Floats, Span, TooManyRaw, read_slices
 from devices.columns import END_MICROSECOND, FIRST_MICROSECOND
 from devices.models import Device
-from devices.reading_ids import EPOCH, MICROSECOND, microseconds
+from devices.reading_ids import from_microseconds, microseconds
 from devices.transactions import snapshot
 
 
@@ -79,7 +79,7 @@ def _one_by_one(spans: Sequence[Span], percentiles: Percentiles) -> dict[int, Su
     if len(places) > 1:
         alone = (_summaries([span for span in spans if span.place == place], percentiles) for place in sorted(places))
         return {place: summary for summaries in alone for place, summary in summaries.items()}
-    start, stop = (EPOCH + end * MICROSECOND for end in (spans[0].start, spans[0].stop))
+    start, stop = map(from_microseconds, (spans[0].start, spans[0].stop))
     return {spans[0].place: reference.summarize([span.device_id for span in spans], start, stop, percentiles)}
 
 
@@ -97,7 +97,7 @@ def _order_statistics(pools: Mapping[int, Pool], axis: int, percentiles: Percent
 
 def _summary(pool: Pool, statistics: Sequence[Floats], percentiles: Percentiles) -> Summary:
     axes = {name: _axis_summary(pool, axis, statistics[axis].tolist(), percentiles) for axis, name in enumerate(AXES)}
-    return Summary(pool.count, EPOCH + pool.first_at * MICROSECOND, EPOCH + pool.last_at * MICROSECOND, **axes)
+    return Summary(pool.count, from_microseconds(pool.first_at), from_microseconds(pool.last_at), **axes)
 
 
 def _axis_summary(pool: Pool, axis: int, values: list[float], percentiles: Percentiles) -> AxisSummary:

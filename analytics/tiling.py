@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -12,10 +11,10 @@ from django.db import connection
 
 from analytics.models import Rollup
 from analytics.periods import COARSEST_FIRST, Level, ceiling, floor
+from analytics.reference import AXES
 from devices.columns import microseconds_of
-from devices.reading_ids import EPOCH, MICROSECOND, microseconds
+from devices.reading_ids import from_microseconds, microseconds
 
-AXES = ("x", "y", "z")
 ROWS_A_QUERY = 500
 # Readings that a request may hold in memory; past that the database has to do the work. SQLite's come as objects.
 MAX_RAW = {"postgresql": 2_000_000, "sqlite": 400_000}
@@ -182,7 +181,7 @@ def _joined(raws: Sequence[Raw]) -> Raw:
 
 def _raw_of_postgresql(spans: Sequence[Span]) -> Iterator[tuple[int, Raw]]:
     """Packed by the server, a row for each place: a row for each reading costs the client four times as much."""
-    rows = ((place, id, _time(start), _time(stop)) for place, id, start, stop in spans)
+    rows = ((place, id, from_microseconds(start), from_microseconds(stop)) for place, id, start, stop in spans)
     sql, parameters = _with_values(_RAW.replace("{time}", "reading.recorded_at"), rows)
     for place, first, last, *axes in _fetch(
         _PACKED.format(limited=f"{sql} LIMIT {MAX_RAW['postgresql'] + 1}"), parameters
@@ -195,7 +194,9 @@ def _raw_of_postgresql(spans: Sequence[Span]) -> Iterator[tuple[int, Raw]]:
 
 def _raw_of_sqlite(spans: Sequence[Span]) -> Iterator[tuple[int, Raw]]:
     adapt = connection.ops.adapt_datetimefield_value
-    rows = ((place, id, adapt(_time(start)), adapt(_time(stop))) for place, id, start, stop in spans)
+    rows = (
+        (place, id, adapt(from_microseconds(start)), adapt(from_microseconds(stop))) for place, id, start, stop in spans
+    )
     sql, parameters = _with_values(_RAW.replace("{time}", "reading.recorded_at || ''"), rows)  # as text
     by_place: dict[int, list[Any]] = defaultdict(list)
     for place, *reading in _fetch(f"{sql} LIMIT {MAX_RAW['sqlite'] + 1}", parameters):
@@ -231,7 +232,3 @@ def _fetch(sql: str, parameters: Sequence[Any]) -> list[Any]:
         cursor.execute(sql, parameters)
         rows: list[Any] = cursor.fetchall()
     return rows
-
-
-def _time(value: int) -> datetime:
-    return EPOCH + value * MICROSECOND

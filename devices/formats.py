@@ -141,19 +141,19 @@ def gunzip(content: bytes, limit: int) -> bytes:
     return bytes(plain)
 
 
-class _Reading(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class DecodedReading(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     recorded_at: str
     x: float
     y: float
     z: float
 
 
-class _DeviceReading(_Reading, forbid_unknown_fields=True, gc=False):
+class _DeviceReading(DecodedReading, forbid_unknown_fields=True, gc=False):
     device: int
 
 
-_ARRAY = msgspec.json.Decoder(list[_Reading]), msgspec.json.Decoder(list[_DeviceReading])
-_LINES = msgspec.json.Decoder(_Reading), msgspec.json.Decoder(_DeviceReading)
+_ARRAY = msgspec.json.Decoder(list[DecodedReading]), msgspec.json.Decoder(list[_DeviceReading])
+_LINES = msgspec.json.Decoder(DecodedReading), msgspec.json.Decoder(_DeviceReading)
 
 
 def decode_json(content: bytes, device_id: int | None) -> Batch:

@@ -17,6 +17,11 @@ def microseconds(time: datetime) -> int:
     return (time - EPOCH) // MICROSECOND
 
 
+def from_microseconds(value: int) -> datetime:
+    """The time that is so many microseconds after 1970, in UTC."""
+    return EPOCH + value * MICROSECOND
+
+
 class Content(NamedTuple):
     recorded_at: datetime
     x: float

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from devices import reading_ids, values
 from devices.authentication import note_use
+from devices.formats import DecodedReading
 from devices.rows import Row
 from devices.transactions import LOCK_BUCKETS, LOCK_CLASS
 from devices.values import InvalidValue
@@ -46,14 +47,7 @@ EXECUTE devices_store_single (%s, %s, %s, %s, %s, %s, %s)
 _prepared: WeakSet[Any] = WeakSet()  # the connections of the pool that know the statement
 
 
-class _Reading(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    recorded_at: str
-    x: float
-    y: float
-    z: float
-
-
-_DECODER = msgspec.json.Decoder(_Reading)
+_DECODER = msgspec.json.Decoder(DecodedReading)
 
 
 def in_one_round_trip(view: View) -> View:
