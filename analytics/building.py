@@ -14,7 +14,7 @@ import math
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
@@ -24,10 +24,12 @@ from django.db.models import Min
 from analytics.models import Rollup
 from analytics.order_statistics import grid, median_of, middle_ranks
 from analytics.periods import COARSEST_FIRST, MICROSECONDS, Level, ceiling, floor
-from analytics.pools import Pool, grid_step, pools_of
+from analytics.pools import grid_step, pools_of
+from analytics.raw import Raw, TooManyRaw, raw_readings
 from analytics.reference import AXES
-from analytics.tiling import Floats, Span, TooManyRaw, raw_readings
-from devices.columns import FIRST_MICROSECOND, Integers
+from analytics.slots import sort_with_slots
+from analytics.tiling import Span
+from devices.columns import FIRST_MICROSECOND, Bytes, Floats, Integers
 from devices.models import Device, DeviceState, Reading
 from devices.querysets import ReadingQuerySet
 from devices.reading_ids import from_microseconds, microseconds
@@ -138,51 +140,86 @@ def _mend(device_id: int) -> Iterator[int]:
                 yield _build(device_id, (level, start), token)
 
 
+class _Axis(NamedTuple):
+    """What a rollup keeps of an axis: its values in ascending order, their sum, and of an hour their slots."""
+
+    values: Floats
+    sum: float
+    slots: Bytes | None
+
+
+class _Content(NamedTuple):
+    """What a rollup keeps."""
+
+    size: int
+    first_at: int
+    last_at: int
+    axes: list[_Axis]
+
+
 def _build(device_id: int, period: Period, token: int) -> int:
     """Make a period that is marked BUILDING with the token READY, or take the mark away; returns its readings."""
     key = (device_id, *period)
     mine = Rollup.objects.filter(pk=key, token=token, status=Rollup.Status.BUILDING)
     with snapshot():
-        pool = _pool(device_id, *period)
-        axes = [np.sort(pool.all_values(axis)) for axis in range(len(AXES))] if pool else []
-    if pool is None:
+        content = _content(device_id, *period)
+    if content is None:
         mine.delete()
         return 0
-    figures = {"count": pool.count, "first_at": pool.first_at, "last_at": pool.last_at}
-    for number, axis in enumerate(AXES):
-        _write_values(key, token, axis, axes[number])
-        figures |= {f"{axis}_{name}": figure for name, figure in _figures(axes[number], pool.sums(number)).items()}
+    figures = {"count": content.size, "first_at": content.first_at, "last_at": content.last_at}
+    for name, axis in zip(AXES, content.axes, strict=True):
+        _write_values(key, token, name, axis)
+        figures |= {f"{name}_{figure}": value for figure, value in _figures(axis).items()}
     mine.update(status=Rollup.Status.READY, token=None, **figures)
-    return pool.count
+    return content.size
 
 
-def _pool(device_id: int, level: Level, start: int) -> Pool | None:
-    """What a period is made of: finer rollups, and readings. None where a rollup is not worth it, or too large."""
+def _content(device_id: int, level: Level, start: int) -> _Content | None:
+    """What a period has, from finer rollups and readings. None where a rollup is not worth it, or too large."""
     spans = [Span(0, device_id, start, start + level * MICROSECONDS)]
-    finer = [other for other in COARSEST_FIRST if other < level]
     try:
-        pool = pools_of(spans, finer).get(0)
+        content = _of_hour(spans) if level == Level.HOUR else _of_finer(spans, level)
     except TooManyRaw:
         return None
-    return pool if pool is not None and FEWEST <= pool.count <= MOST else None
+    return content if content is not None and FEWEST <= content.size <= MOST else None
 
 
-def _figures(values: Floats, sums: Iterable[float]) -> dict[str, Any]:
-    """What a rollup keeps of an axis beside its values, which are sorted."""
-    median = median_of(values[list(middle_ranks(len(values)))])
-    return {"sum": math.fsum(sums), "median": median, "grid": grid(values, grid_step(len(values))).tobytes()}
+def _of_hour(spans: Sequence[Span]) -> _Content | None:
+    readings = raw_readings(spans).get(0)
+    if readings is None:
+        return None
+    raw = Raw.of(readings)
+    sorted_axes = (sort_with_slots(values, readings.times, spans[0].start) for values in raw.axes)
+    axes = [_Axis(values, float(values.sum()), slots) for values, slots in sorted_axes]
+    return _Content(raw.axes.shape[1], raw.first_at, raw.last_at, axes)
 
 
-def _write_values(key: tuple[int, Level, int], token: int, axis: str, values: Floats) -> None:
+def _of_finer(spans: Sequence[Span], level: Level) -> _Content | None:
+    pool = pools_of(spans, [other for other in COARSEST_FIRST if other < level]).get(0)
+    if pool is None or not FEWEST <= pool.count <= MOST:
+        return None
+    axes = [_Axis(np.sort(pool.all_values(axis)), math.fsum(pool.sums(axis)), None) for axis in range(len(AXES))]
+    return _Content(pool.count, pool.first_at, pool.last_at, axes)
+
+
+def _figures(axis: _Axis) -> dict[str, Any]:
+    """What a rollup keeps of an axis beside its values."""
+    median = median_of(axis.values[list(middle_ranks(len(axis.values)))])
+    return {"sum": axis.sum, "median": median, "grid": grid(axis.values, grid_step(len(axis.values))).tobytes()}
+
+
+def _write_values(key: tuple[int, Level, int], token: int, name: str, axis: _Axis) -> None:
     """Keep the values of an axis, while the rollup is still ours: an axis at a time, for it may be tens of megabytes.
 
     On PostgreSQL in binary: Django would make a literal of it, twice as long, and copy that.
     """
     statement = (
-        f"UPDATE analytics_rollup SET {axis}_values = %b WHERE device_id = %s AND level = %s AND period_start = %s "
+        f"UPDATE analytics_rollup SET {name}_values = %b, {name}_slots = %b "
+        "WHERE device_id = %s AND level = %s AND period_start = %s "
         f"AND token = %s AND status = {Rollup.Status.BUILDING}"
     )
-    parameters: list[Any] = [values.astype("<f8").tobytes(), key[0], int(key[1]), key[2], token]
+    blobs = axis.values.astype("<f8").tobytes(), None if axis.slots is None else axis.slots.tobytes()
+    parameters: list[Any] = [*blobs, key[0], int(key[1]), key[2], token]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             with connection.wrap_database_errors:
@@ -195,25 +232,30 @@ def _agrees(rollup: Rollup) -> bool:
     """Whether every figure of a rollup is that of the readings of its period, which are read raw, a day at a time."""
     start, stop = rollup.period_start, rollup.period_start + rollup.level * MICROSECONDS
     spans = [Span(0, rollup.device_id, first, min(first + DAY, stop)) for first in range(start, stop, DAY)]
-    raws = [raw for span in spans for raw in raw_readings([span]).values()]
+    days = [readings for span in spans for readings in raw_readings([span]).values()]
     kept = Rollup.objects.values().get(pk=rollup.pk)
-    if not raws or kept["count"] != sum(raw.axes.shape[1] for raw in raws):
+    if not days:
         return False
-    ends = kept["first_at"], kept["last_at"]
-    if ends != (min(raw.first_at for raw in raws), max(raw.last_at for raw in raws)):
+    times = np.concatenate([readings.times for readings in days])
+    if (kept["count"], kept["first_at"], kept["last_at"]) != (times.size, times.min(), times.max()):
         return False
-    return all(_axis_agrees(kept, axis, np.concatenate([raw.axes[axis] for raw in raws])) for axis in range(len(AXES)))
+    columns = (np.concatenate([readings.axes[axis] for readings in days]) for axis in range(len(AXES)))
+    return all(_axis_agrees(kept, name, times, values) for name, values in zip(AXES, columns, strict=True))
 
 
-def _axis_agrees(kept: dict[str, Any], axis: int, values: Floats) -> bool:
-    values.sort()
-    name = AXES[axis]
-    fresh = _figures(values, [float(values.sum())])
+def _axis_agrees(kept: dict[str, Any], name: str, times: Integers, values: Floats) -> bool:
+    if kept[f"{name}_slots"] is None:
+        axis = _Axis(np.sort(values), float(values.sum()), None)
+    else:
+        ordered, slots = sort_with_slots(values, times, kept["period_start"])
+        axis = _Axis(ordered, float(values.sum()), slots)
+    fresh = _figures(axis)
     return (
         abs(fresh["sum"] - kept[f"{name}_sum"]) <= 1e-12 * float(np.abs(values).sum())
         and fresh["median"] == kept[f"{name}_median"]
         and fresh["grid"] == bytes(kept[f"{name}_grid"])
-        and values.astype("<f8").tobytes() == bytes(kept[f"{name}_values"])
+        and axis.values.astype("<f8").tobytes() == bytes(kept[f"{name}_values"])
+        and (axis.slots is None or axis.slots.tobytes() == bytes(kept[f"{name}_slots"]))
     )
 
 

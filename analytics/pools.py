@@ -9,8 +9,11 @@ import numpy as np
 
 from analytics.order_statistics import Plan, bracket, grid, middle_ranks, nearest_rank
 from analytics.periods import COARSEST_FIRST, Level
+from analytics.raw import Raw, raw_readings
 from analytics.reference import AXES, Percentiles
-from analytics.tiling import Floats, Raw, Slice, Span, Tile, raw_readings, read_slices, tile
+from analytics.slots import read_parts
+from analytics.tiling import Slice, Span, Tile, read_slices, tile
+from devices.columns import Floats
 
 NO_VALUES = np.empty(0)
 
@@ -23,11 +26,16 @@ def grid_step(count: int) -> int:
 def pools_of(spans: Sequence[Span], levels: Iterable[Level] = COARSEST_FIRST) -> dict[int, "Pool"]:
     """What the readings of the spans are in, by place, for places that have any; TooManyRaw."""
     tiles, gaps = tile(spans, levels)
+    parts, gaps = read_parts(gaps)
+    readings = raw_readings(gaps, sum(raw.axes.shape[1] for _, raw in parts))
     pools: dict[int, Pool] = defaultdict(Pool)
     for found in tiles:
         pools[found.place].tiles.append(found)
-    for place, raw in raw_readings(gaps).items():
-        pools[place].raw = raw
+    raws: dict[int, list[Raw]] = defaultdict(list)
+    for place, raw in [*parts, *((place, Raw.of(some)) for place, some in readings.items())]:
+        raws[place].append(raw)
+    for place, parts_and_readings in raws.items():
+        pools[place].raw = Raw.joined(parts_and_readings)
     return dict(pools)
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from analytics import reference
 from analytics.order_statistics import median_of, select
 from analytics.pools import NO_VALUES, Pool, pools_of
+from analytics.raw import TooManyRaw
 from analytics.reference import AXES, NO_PERCENTILES, AxisSummary, Percentiles, Summary
-from analytics.tiling import Floats, Span, TooManyRaw, read_slices
-from devices.columns import END_MICROSECOND, FIRST_MICROSECOND
+from analytics.tiling import Span, read_slices
+from devices.columns import END_MICROSECOND, FIRST_MICROSECOND, Floats
 from devices.models import Device
 from devices.reading_ids import from_microseconds, microseconds
 from devices.transactions import snapshot

@@ -324,7 +324,7 @@ def test_buckets_of_more_readings_than_memory_is_for_are_the_same(
     keep(device, series(NEW_YEAR, NEW_YEAR + 3 * DAY, timedelta(minutes=10)))
     query = {"interval": "day", "timezone": "Asia/Kathmandu", "percentiles": "5,99.9"}
     before = answered(api, path, device, **query)
-    monkeypatch.setattr("analytics.tiling.MAX_RAW", {"sqlite": 100, "postgresql": 100})  # of 144 a day
+    monkeypatch.setattr("analytics.raw.MAX_RAW", {"sqlite": 100, "postgresql": 100})  # of 144 a day
     assert answered(api, path, device, **query) == before
 
 

@@ -18,7 +18,7 @@ from django.db import connection
 from django.db.models import Model
 from rest_framework.test import APIClient
 
-from analytics import building, pools, reference, summaries, tiling
+from analytics import building, pools, reference, slots, summaries, tiling
 from analytics.building import build, verify
 from analytics.models import Rollup
 from analytics.order_statistics import nearest_rank
@@ -48,6 +48,7 @@ WINDOWS: list[Window] = [
     (None, None),
     (at(0), at(3600)),
     (at(100), at(86_400)),
+    (at(620), at(8000)),
 ]
 PERCENTILES = {"5": Decimal(5), "99.9": Decimal("99.9")}
 
@@ -200,7 +201,7 @@ def after(owner: Any, name: str) -> Place:
 
 
 def after_the_readings_of_the_day(callers: Callers) -> Gate:
-    return gate_if(callers, "_pool", lambda device_id, level, start: level == Level.DAY, after=True)
+    return gate_if(callers, "_content", lambda device_id, level, start: level == Level.DAY, after=True)
 
 
 def before_the_day(callers: Callers) -> Gate:
@@ -240,8 +241,8 @@ def after_the_snapshot_ended(callers: Callers) -> Gate:
 
 BUILDING_PLACES: dict[str, Place] = {
     "marked_but_without_a_snapshot": before(building, "_build"),
-    "in_the_middle_of_its_snapshot": before(pools, "raw_readings"),
-    "with_the_readings_of_its_snapshot": after(building, "_pool"),
+    "in_the_middle_of_its_snapshot": before(building, "raw_readings"),
+    "with_the_readings_of_its_snapshot": after(building, "_content"),
     "after_its_snapshot_and_before_ready": after_the_snapshot_ended,
     "after_ready": after(building, "_build"),
 }
@@ -374,10 +375,13 @@ def test_a_builder_comes_while_the_deletion_of_the_device_is_held(
 
 # A reader is held: its answer is that of the moment its snapshot was taken
 
-READING_PLACES: dict[str, Place] = {
-    "after_its_rollups_of_one_level": after(tiling, "_tiles_within"),
-    "before_its_raw_readings": before(pools, "raw_readings"),
-    "before_its_slices": before(summaries, "read_slices"),
+ALL_TIME, RAGGED = WINDOWS[0], WINDOWS[-1]  # ragged: parts of the first and the third hour
+READING_PLACES: dict[str, tuple[Place, Window]] = {
+    "after_its_rollups_of_one_level": (after(tiling, "_tiles_within"), ALL_TIME),
+    "before_its_parts_of_hours": (before(slots, "_known"), RAGGED),
+    "before_the_values_of_its_parts": (before(slots, "_read"), RAGGED),
+    "before_its_raw_readings": (before(pools, "raw_readings"), ALL_TIME),
+    "before_its_slices": (before(summaries, "read_slices"), RAGGED),
 }
 
 
@@ -385,9 +389,10 @@ READING_PLACES: dict[str, Place] = {
 @pytest.mark.parametrize("place", READING_PLACES)
 def test_a_reader_is_held_within_its_snapshot(callers: Callers, writers: Writers, place: str, writer: str) -> None:
     device, samples = writers.device, with_some_rollups_stale(writers.device)
-    gate = READING_PLACES[place](callers)
-    summary, _ = callers.meanwhile(gate, partial(summarize, [device], percentiles=PERCENTILES), writers.named(writer))
-    answers(summary, samples, None, None)
+    hold, window = READING_PLACES[place]
+    gate = hold(callers)
+    summary, _ = callers.meanwhile(gate, partial(summarize, [device], *window, PERCENTILES), writers.named(writer))
+    answers(summary, samples, *window)
     everything_is_true(device)
 
 

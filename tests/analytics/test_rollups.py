@@ -150,6 +150,6 @@ def test_a_build_that_stopped_half_way_goes_on(device: Device) -> None:
 
 def test_more_raw_readings_than_memory_is_for_are_left_to_the_database(device: Device, monkeypatch: Any) -> None:
     history(device, hours=2)
-    monkeypatch.setattr("analytics.tiling.MAX_RAW", {"postgresql": 100, "sqlite": 100})
+    monkeypatch.setattr("analytics.raw.MAX_RAW", {"postgresql": 100, "sqlite": 100})
     agree(device)
     agree(device, at(10), at(3000))

@@ -1,0 +1,69 @@
+"""Many look-ups in one statement: a table of what is wanted, and for each of its rows one look-up in an index."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import psycopg
+from django.db import connection
+from psycopg.pq import Format
+
+from devices.reading_ids import from_microseconds, microseconds
+
+ROWS_A_QUERY = 500
+
+# One look-up in the index for each row of the table of values, whatever the planner believes: it knows nothing of the
+# readings in a span, and would rather read the whole table. A fence on PostgreSQL; SQLite keeps a CROSS JOIN's order.
+LOOK_UP = {
+    "postgresql": {"look_up": "CROSS JOIN LATERAL (SELECT * FROM", "as_one": "OFFSET 0) AS"},
+    "sqlite": {"look_up": "CROSS JOIN", "as_one": "--"},
+}
+
+
+def look_up(sql: str, wanted: Iterable[Sequence[Any]], **words: object) -> list[Any]:
+    """The rows that a statement finds: its `{values}` are those wanted, its `{look_up}` and `{as_one}` the fence.
+
+    Integers go into the text: of the thousands that there may be, each parameter would cost more than what it finds.
+    """
+    parameters: list[Any] = []
+    texts = []
+    for row in wanted:
+        cells = [str(int(value)) if isinstance(value, int) else "%s" for value in row]
+        parameters += [value for value in row if not isinstance(value, int)]
+        texts.append(f"({', '.join(cells)})")
+    return _fetch(sql.format(values=", ".join(texts), **LOOK_UP[connection.vendor], **words), parameters)
+
+
+def chunks(rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
+    """The rows by as many as one statement looks up."""
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, ROWS_A_QUERY)):
+        yield chunk
+
+
+def time_to(value: int) -> Any:
+    """Microseconds since 1970 as the parameter that a time in the database is compared with."""
+    return connection.ops.adapt_datetimefield_value(from_microseconds(value))
+
+
+def time_from(value: Any) -> int | None:
+    """A time that the database answered, as microseconds since 1970: on SQLite, which has no times, its text."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value).replace(tzinfo=UTC)
+    return None if value is None else microseconds(value)
+
+
+def _fetch(sql: str, parameters: Sequence[Any]) -> list[Any]:
+    with _binary_cursor() if connection.vendor == "postgresql" else connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        rows: list[Any] = cursor.fetchall()
+    return rows
+
+
+def _binary_cursor() -> Any:
+    """A cursor of Django's whose answers come in binary: as text, a bytea is twice as long, and takes as long again."""
+    connection.ensure_connection()
+    cursor: Any = psycopg.Cursor(connection.connection)
+    cursor.format = Format.BINARY
+    return connection.make_debug_cursor(cursor) if connection.queries_logged else connection.make_cursor(cursor)

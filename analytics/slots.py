@@ -1,0 +1,131 @@
+"""Parts of an hour from its rollup, which keeps for each of its sorted values in which slot of the hour it was read.
+
+A slot has 15 seconds, so that a day begins with one in every time zone. What is less than a slot is read raw.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from analytics.lookups import chunks, look_up, time_from, time_to
+from analytics.models import Rollup
+from analytics.periods import MICROSECONDS, Level, floor
+from analytics.raw import Raw
+from analytics.reference import AXES
+from analytics.tiling import Span
+from devices.columns import Bytes, Floats, Integers
+
+SLOT = 15 * MICROSECONDS
+HOUR = Level.HOUR * MICROSECONDS
+LEAST = HOUR // 8  # of a shorter part the readings themselves are read as quickly as the whole hour's values
+VALUES_A_QUERY = 1_000_000
+
+
+def sort_with_slots(values: Floats, times: Integers, hour: int) -> tuple[Floats, Bytes]:
+    """The values in ascending order, equal ones in that of their slots, and the slot of each in the hour."""
+    slots = ((times - hour) // SLOT).astype(np.uint8)
+    order = np.lexsort((slots, values))
+    return values[order], slots[order]
+
+
+def read_parts(spans: Sequence[Span]) -> tuple[list[tuple[int, Raw]], list[Span]]:
+    """What rollups know of the hours that the spans begin and end in, with its place, and the spans that are left."""
+    wanted = [part for span in spans for part in _parts(span)]
+    found = {part: ends for chunk in chunks(wanted) for part, ends in _known(chunk)}
+    raws = [(part.place, raw) for part, raw in _read(found)]
+    return raws, [left for span in spans for left in _left_over(span, found)]
+
+
+class _Part(NamedTuple):
+    """Whole slots of an hour, `start <= t < stop`, that count for the answer at `place`."""
+
+    place: int
+    device_id: int
+    hour: int
+    start: int
+    stop: int
+
+
+class _Ends(NamedTuple):
+    """How many values the hour has, and the first and last time of the part's, None if it has no readings."""
+
+    size: int
+    first_at: int | None
+    last_at: int | None
+
+
+_KNOWN = f"""
+SELECT wanted.column1, rollup.count,
+       (SELECT min(recorded_at) FROM devices_reading WHERE device_id = wanted.column2
+        AND recorded_at >= wanted.column4 AND recorded_at < wanted.column5),
+       (SELECT max(recorded_at) FROM devices_reading WHERE device_id = wanted.column2
+        AND recorded_at >= wanted.column4 AND recorded_at < wanted.column5)
+FROM (VALUES {{values}}) AS wanted
+{{look_up}} analytics_rollup rollup
+WHERE rollup.device_id = wanted.column2 AND rollup.level = {Level.HOUR} AND rollup.period_start = wanted.column3
+AND rollup.status = {Rollup.Status.READY} AND rollup.x_slots IS NOT NULL {{as_one}} rollup
+"""
+_VALUES = f"""
+SELECT wanted.column1, {", ".join(f"rollup.{axis}_slots, rollup.{axis}_values" for axis in AXES)}
+FROM (VALUES {{values}}) AS wanted
+{{look_up}} analytics_rollup rollup
+WHERE rollup.device_id = wanted.column2 AND rollup.level = {Level.HOUR} AND rollup.period_start = wanted.column3
+{{as_one}} rollup
+"""
+
+
+def _parts(span: Span) -> Iterator[_Part]:
+    """The whole slots of the hours that a span covers in part: where it begins, and where it ends."""
+    for hour in sorted({floor(span.start, Level.HOUR), floor(span.stop - 1, Level.HOUR)}):
+        start = max(-(-span.start // SLOT) * SLOT, hour)
+        stop = min(span.stop // SLOT * SLOT, hour + HOUR)
+        if LEAST <= stop - start < HOUR:
+            yield _Part(span.place, span.device_id, hour, start, stop)
+
+
+def _known(parts: Sequence[_Part]) -> Iterator[tuple[_Part, _Ends]]:
+    rows = ((i, part.device_id, part.hour, time_to(part.start), time_to(part.stop)) for i, part in enumerate(parts))
+    for number, count, first, last in look_up(_KNOWN, rows):
+        yield parts[number], _Ends(count, time_from(first), time_from(last))
+
+
+def _read(parts: dict[_Part, _Ends]) -> Iterator[tuple[_Part, Raw]]:
+    """The values of the parts, as many hours at a time as memory is for."""
+    for some in _by_size((part, ends.size) for part, ends in parts.items() if ends.first_at is not None):
+        for number, *blobs in look_up(_VALUES, ((i, part.device_id, part.hour) for i, part in enumerate(some))):
+            part, ends = some[number], parts[some[number]]
+            axes = [_within(part, *pair) for pair in zip(blobs[::2], blobs[1::2], strict=True)]
+            yield part, Raw(np.array(axes), ends.first_at or 0, ends.last_at or 0)
+
+
+def _within(part: _Part, slots: Any, values: Any) -> Floats:
+    first, count = (part.start - part.hour) // SLOT, (part.stop - part.start) // SLOT
+    # One comparison: a slot before the first wraps round to more than there are.
+    chosen = np.frombuffer(slots, dtype=np.uint8) - np.uint8(first) < count
+    return np.frombuffer(values, dtype="<f8")[chosen]
+
+
+def _by_size(parts: Iterable[tuple[_Part, int]]) -> Iterator[list[_Part]]:
+    some: list[_Part] = []
+    size = 0
+    for part, count in parts:
+        if some and size + count > VALUES_A_QUERY:
+            yield some
+            some, size = [], 0
+        some.append(part)
+        size += count
+    if some:
+        yield some
+
+
+def _left_over(span: Span, found: dict[_Part, _Ends]) -> Iterator[Span]:
+    """The span without the parts of it that were found, which are in order of time."""
+    position = span.start
+    for part in _parts(span):
+        if part in found:
+            if position < part.start:
+                yield span._replace(start=position, stop=part.start)
+            position = part.stop
+    if position < span.stop:
+        yield span._replace(start=position)
