@@ -25,9 +25,9 @@ from analytics.models import Rollup
 from analytics.order_statistics import grid, median_of, middle_ranks
 from analytics.periods import COARSEST_FIRST, MICROSECONDS, Level, ceiling, floor
 from analytics.pools import grid_step, pools_of
+from analytics.quarters import sort_with_quarters
 from analytics.raw import Raw, TooManyRaw, raw_readings
 from analytics.reference import AXES
-from analytics.slots import sort_with_slots
 from analytics.tiling import Span
 from devices.columns import FIRST_MICROSECOND, Bytes, Floats, Integers
 from devices.models import Device, DeviceState, Reading
@@ -141,11 +141,11 @@ def _mend(device_id: int) -> Iterator[int]:
 
 
 class _Axis(NamedTuple):
-    """What a rollup keeps of an axis: its values in ascending order, their sum, and of an hour their slots."""
+    """What a rollup keeps of an axis: its values in ascending order, their sum, and of an hour their quarters."""
 
     values: Floats
     sum: float
-    slots: Bytes | None
+    quarters: Bytes | None
 
 
 class _Content(NamedTuple):
@@ -189,8 +189,8 @@ def _of_hour(spans: Sequence[Span]) -> _Content | None:
     if readings is None:
         return None
     raw = Raw.of(readings)
-    sorted_axes = (sort_with_slots(values, readings.times, spans[0].start) for values in raw.axes)
-    axes = [_Axis(values, float(values.sum()), slots) for values, slots in sorted_axes]
+    sorted_axes = (sort_with_quarters(values, readings.times, spans[0].start) for values in raw.axes)
+    axes = [_Axis(values, float(values.sum()), quarters) for values, quarters in sorted_axes]
     return _Content(raw.axes.shape[1], raw.first_at, raw.last_at, axes)
 
 
@@ -214,11 +214,11 @@ def _write_values(key: tuple[int, Level, int], token: int, name: str, axis: _Axi
     On PostgreSQL in binary: Django would make a literal of it, twice as long, and copy that.
     """
     statement = (
-        f"UPDATE analytics_rollup SET {name}_values = %b, {name}_slots = %b "
+        f"UPDATE analytics_rollup SET {name}_values = %b, {name}_quarters = %b "
         "WHERE device_id = %s AND level = %s AND period_start = %s "
         f"AND token = %s AND status = {Rollup.Status.BUILDING}"
     )
-    blobs = axis.values.astype("<f8").tobytes(), None if axis.slots is None else axis.slots.tobytes()
+    blobs = axis.values.astype("<f8").tobytes(), None if axis.quarters is None else axis.quarters.tobytes()
     parameters: list[Any] = [*blobs, key[0], int(key[1]), key[2], token]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -244,18 +244,18 @@ def _agrees(rollup: Rollup) -> bool:
 
 
 def _axis_agrees(kept: dict[str, Any], name: str, times: Integers, values: Floats) -> bool:
-    if kept[f"{name}_slots"] is None:
+    if kept[f"{name}_quarters"] is None:
         axis = _Axis(np.sort(values), float(values.sum()), None)
     else:
-        ordered, slots = sort_with_slots(values, times, kept["period_start"])
-        axis = _Axis(ordered, float(values.sum()), slots)
+        ordered, quarters = sort_with_quarters(values, times, kept["period_start"])
+        axis = _Axis(ordered, float(values.sum()), quarters)
     fresh = _figures(axis)
     return (
         abs(fresh["sum"] - kept[f"{name}_sum"]) <= 1e-12 * float(np.abs(values).sum())
         and fresh["median"] == kept[f"{name}_median"]
         and fresh["grid"] == bytes(kept[f"{name}_grid"])
         and axis.values.astype("<f8").tobytes() == bytes(kept[f"{name}_values"])
-        and (axis.slots is None or axis.slots.tobytes() == bytes(kept[f"{name}_slots"]))
+        and (axis.quarters is None or axis.quarters.tobytes() == bytes(kept[f"{name}_quarters"]))
     )
 
 

@@ -42,10 +42,10 @@ class Rollup(models.Model):
     x_values = models.BinaryField(default=bytes)
     y_values = models.BinaryField(default=bytes)
     z_values = models.BinaryField(default=bytes)
-    # Of an hour: where in it each value was read, a byte for each, see `slots`.
-    x_slots = models.BinaryField(null=True)
-    y_slots = models.BinaryField(null=True)
-    z_slots = models.BinaryField(null=True)
+    # Of an hour: in which quarter of it each value was read, two bits for each, see `quarters`.
+    x_quarters = models.BinaryField(null=True)
+    y_quarters = models.BinaryField(null=True)
+    z_quarters = models.BinaryField(null=True)
 
     objects: Any = models.Manager()
 

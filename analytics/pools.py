@@ -9,9 +9,9 @@ import numpy as np
 
 from analytics.order_statistics import Plan, bracket, grid, middle_ranks, nearest_rank
 from analytics.periods import COARSEST_FIRST, Level
+from analytics.quarters import read_parts
 from analytics.raw import Raw, raw_readings
 from analytics.reference import AXES, Percentiles
-from analytics.slots import read_parts
 from analytics.tiling import Slice, Span, Tile, read_slices, tile
 from devices.columns import Floats
 

@@ -1,7 +1,8 @@
 """How fast questions are answered: over HTTP and in process, against PostgreSQL's own aggregates and NumPy in memory.
 
 `BENCH_READINGS` (default 10,000,000) is the length of the history of one device, a reading a second, and of a hundred
-devices together. What is compared is asked in one run, and the figures are medians.
+devices together; `BENCH_DAYS` (default 365) that of the days by zone; `BENCH_LONG` (default none) that of a longer
+history, asked in turns with the first. What is compared is asked in one run, and the figures are medians.
 """
 
 import json
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -19,16 +21,23 @@ from django.db import connection
 from knox.models import AuthToken
 from tqdm import tqdm
 
+from analytics import lookups
 from analytics.building import build
 from analytics.models import Rollup
+from analytics.periods import Level
+from analytics.summaries import summarize
 from bench.service import gunicorn
 from devices import ingest
 from devices.columns import Columns
-from devices.models import Device
+from devices.models import Device, Reading
 from devices.reading_ids import microseconds
 from users.models import User
 
 READINGS = int(os.environ.get("BENCH_READINGS", "10000000"))
+DAYS = int(os.environ.get("BENCH_DAYS", "365"))
+LONG = int(os.environ.get("BENCH_LONG", "0"))
+RATES = {"1 an hour": 3600.0, "1 a minute": 60.0, "1 a second": 1.0, "100 a second": 0.01, "1,000 a second": 0.001}
+AT_A_RATE = 1_000_000
 START = datetime(2020, 1, 1, tzinfo=UTC)
 BATCH = 100_000
 POOLED_DEVICES = 100
@@ -40,55 +49,62 @@ SQL = ", ".join(
 
 def run() -> None:
     """Print milliseconds and ratios."""
-    user = User.objects.create_user("bench")
-    token = AuthToken.objects.create(user)[1]
+    user, other = User.objects.create_user("bench"), User.objects.create_user("pool")
     device = _history(user, "One", READINGS)
-    other = User.objects.create_user("pool")
     for number in range(POOLED_DEVICES):
         _history(other, str(number), READINGS // POOLED_DEVICES)
-    _sizes()
+    print(f"\nReadings with their index, and rollups: {_sizes()}")
     with gunicorn() as address:
-        end = START + timedelta(seconds=READINGS)
+        caller, their_caller = ((address, AuthToken.objects.create(owner)[1]) for owner in (user, other))
         day = timedelta(days=1)
-        windows = {
+        end = START + timedelta(seconds=READINGS)
+        for name, window in {
             "all time": (START, end),
             "whole days": (START + day, end - 2 * day),
-            "ragged": (START + timedelta(hours=7, seconds=1234.5), end - timedelta(hours=5, seconds=77.25)),
-        }
-        for name, (start, stop) in windows.items():
-            _compare(f"one device, {name}", f"devices/{device.pk}", [device.pk], (start, stop), (address, token))
-        pooled = windows["ragged"][0], START + timedelta(seconds=READINGS // POOLED_DEVICES - 4321)
+            "ragged": _ragged(READINGS),
+        }.items():
+            _compare(f"one device, {name}", f"devices/{device.pk}", [device.pk], window, caller)
         ids = list(Device.objects.filter(owner=other).values_list("pk", flat=True))
-        their_token = AuthToken.objects.create(other)[1]
-        _compare(f"{POOLED_DEVICES} devices pooled", f"users/{other.pk}", ids, pooled, (address, their_token))
-        _intervals(device, windows["all time"], (address, token))
+        pooled = _ragged(READINGS // POOLED_DEVICES)
+        _compare(f"{POOLED_DEVICES} devices pooled, ragged", f"users/{other.pk}", ids, pooled, their_caller)
+        _by_day(_history(user, "Days", DAYS * 86_400), caller)
+        if LONG:
+            _by_length(device, _history(user, "Long", LONG), caller)
+        _by_rate(user, caller)
 
 
-def _history(owner: User, name: str, readings: int) -> Device:
-    """A device with a reading a second, values that drift by the day, and its rollups."""
+def _ragged(seconds: int) -> tuple[datetime, datetime]:
+    """Most of a history, from within an hour to within another."""
+    return START + timedelta(hours=7, seconds=1234.5), START + timedelta(seconds=seconds) - timedelta(seconds=4277.25)
+
+
+def _history(owner: User, name: str, readings: int, interval: float = 1.0) -> Device:
+    """A device with a reading each so many seconds, values that drift by the day, and its rollups."""
     device = Device.objects.create(owner=owner, name=name)
     started = time.perf_counter()
     for first in tqdm(range(0, readings, BATCH), desc=f"Readings of {name}", disable=None):
-        seconds = np.arange(first, min(first + BATCH, readings))
+        seconds = np.arange(first, min(first + BATCH, readings)) * interval
         drift = np.sin(2 * np.pi * seconds / 86_400)
         axes = (np.round(NOISE.normal(drift * scale, 1.0), 6) + 0.0 for scale in (1, 2, 0.5))
-        times = microseconds(START) + seconds * 1_000_000
+        times = microseconds(START) + np.round(seconds * 1e6).astype(np.int64)
         ingest.store(Columns(np.full(len(seconds), device.pk), times, *axes))
     stored = time.perf_counter()
-    built = sum(build(device, START + timedelta(seconds=readings + 3600)))
-    if readings == READINGS:
-        print(f"\nStored at {readings / (stored - started):,.0f} readings/s, rolled up at", end=" ")
-        print(f"{readings / (time.perf_counter() - stored):,.0f} readings/s ({built:,} seen to)")
+    seen_to = sum(build(device, START + timedelta(seconds=readings * interval, days=31)))
+    if readings >= AT_A_RATE:
+        print(f"\n{name}: stored at {readings / (stored - started):,.0f} readings/s, rolled up at", end=" ")
+        print(f"{readings / (time.perf_counter() - stored):,.0f} readings/s ({seen_to:,} seen to)")
     return device
 
 
-def _sizes() -> None:
+def _sizes() -> str:
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE devices_reading, analytics_rollup")
+        cursor.execute("VACUUM (FULL, ANALYZE) devices_reading")
+        cursor.execute("VACUUM (FULL, ANALYZE) analytics_rollup")
         cursor.execute("SELECT pg_total_relation_size('devices_reading'), pg_total_relation_size('analytics_rollup')")
         readings, rollups = cursor.fetchone()
-    print(f"Readings with their index {readings / 2 / READINGS:.1f} bytes each, rollups {rollups / 2 / READINGS:.1f}:")
-    print(f"  {rollups / readings:.2f} of the readings, {Rollup.objects.count():,} rollups")
+        cursor.execute("SELECT count(*) FROM devices_reading")
+        (count,) = cursor.fetchone()
+    return f"{readings / count:.1f} and {rollups / count:.1f} bytes a reading, {rollups / readings:.2f}"
 
 
 def _compare(title: str, path: str, ids: list[int], window: tuple[datetime, datetime], caller: tuple[Any, str]) -> None:
@@ -104,7 +120,7 @@ def _compare(title: str, path: str, ids: list[int], window: tuple[datetime, date
     answer = _get(caller, f"{path}/analytics/?{query}")
     assert answer["count"] == len(columns[0])
     assert [answer[axis]["median"] for axis in "xyz"] == [float(np.median(column)) for column in columns]
-    print(f"\n{title}: {len(columns[0]):,} readings")
+    print(f"\n{title}: {len(columns[0]):,} readings, {_bytes_read(ids, window):,} bytes read from the database")
     for name, seconds in times.items():
         print(f"  {name:18} {seconds * 1e3:10,.1f} ms   {seconds / times['HTTP']:8.1f}")
 
@@ -137,8 +153,23 @@ def _numpy(columns: list[Any]) -> None:
         column.min(), column.max(), column.sum(), column.mean(), np.median(column)
 
 
-def _intervals(device: Device, window: tuple[datetime, datetime], caller: tuple[Any, str]) -> None:
-    print("\nA summary for each day, all time")
+def _bytes_read(ids: list[int], window: tuple[datetime, datetime]) -> int:
+    """What an answer, given in this process, fetches of blobs."""
+    fetch = lookups._fetch
+    sizes: list[int] = []
+
+    def counted(*statement: Any) -> list[Any]:
+        rows = fetch(*statement)
+        sizes.extend(len(cell) for row in rows for cell in row if isinstance(cell, bytes | memoryview))
+        return rows
+
+    with patch.object(lookups, "_fetch", counted):
+        summarize(Device.objects.filter(pk__in=ids), *window)
+    return sum(sizes)
+
+
+def _by_day(device: Device, caller: tuple[Any, str]) -> None:
+    print(f"\nA summary for each of {DAYS} days")
     path = f"devices/{device.pk}/analytics/"
     one = _median_seconds(lambda: _get(caller, path), 11)
     for zone in ("UTC", "Europe/Berlin", "Asia/Kathmandu"):
@@ -147,6 +178,35 @@ def _intervals(device: Device, window: tuple[datetime, datetime], caller: tuple[
         print(
             f"  {zone:18} {seconds * 1e3:10,.1f} ms, {seconds / one:.1f} of one figure; SQL {sql / seconds:.1f} of it"
         )
+
+
+def _by_rate(owner: User, caller: tuple[Any, str]) -> None:
+    """Devices of every pace: which levels they fill, what these take, and how they answer."""
+    for name, interval in RATES.items():
+        readings = min(AT_A_RATE, int(200 * 365 * 86_400 / interval))
+        Rollup.objects.all().delete()
+        Reading.objects.all().delete()
+        device = _history(owner, name, readings, interval)
+        levels = [level.name for level in Level if Rollup.objects.filter(device=device, level=level).exists()]
+        print(f"  levels {', '.join(levels)}; {_sizes()}")
+        span = (readings - 1) * interval
+        window = START + timedelta(seconds=span / 20 + 0.5), START + timedelta(seconds=span * 0.97)
+        _compare(f"{name}, ragged", f"devices/{device.pk}", [device.pk], window, caller)
+
+
+def _by_length(device: Device, longer: Device, caller: tuple[Any, str]) -> None:
+    """A long history and a longer one, asked in turns."""
+    calls = {}
+    for seconds, one in ((READINGS, device), (LONG, longer)):
+        start, stop = map(_text, _ragged(seconds))
+        calls[seconds] = partial(_get, caller, f"devices/{one.pk}/analytics/?start_time={start}&end_time={stop}")
+    times: dict[int, list[float]] = {seconds: [] for seconds in calls}
+    for _ in range(31):
+        for seconds, call in calls.items():
+            times[seconds].append(_median_seconds(call, 1))
+    medians = {seconds: statistics.median(measured) for seconds, measured in times.items()}
+    print(f"\n{LONG:,} readings take {medians[LONG] / medians[READINGS]:.2f} of the time of {READINGS:,}:", end=" ")
+    print(" and ".join(f"{seconds * 1e3:.1f} ms" for seconds in medians.values()))
 
 
 def _sql_by_day(device_id: int, zone: str) -> None:

@@ -41,6 +41,7 @@ def run() -> None:
     key = f"Device {DeviceKey.issue(device)[1]}"
     with gunicorn() as address:
         _batches(device.pk, address, key)
+        _beside_rollups(address)
         _singles(device.pk, address, key)
 
 
@@ -66,7 +67,6 @@ def _batches(device_id: int, address: tuple[str, int], key: str) -> None:
     for size in (100, 1_000, BATCH):
         for name in FORMATS:
             ways[f"HTTP, {name}, {size:,} rows"] = partial(_http, address, path, key, name, size)
-    ways[f"HTTP, JSON, {BATCH:,} rows, history closed"] = partial(_http, address, *_with_history(), "JSON", BATCH)
     again = _json(_new_readings(BATCH))
     request = post(path, again, "application/json", key)
     closed_loop(address, [request], 1)
@@ -74,11 +74,16 @@ def _batches(device_id: int, address: tuple[str, int], key: str) -> None:
     _report("Batches, one client: rows a second", ways, "rows/s")
 
 
-def _with_history() -> tuple[str, str]:
-    """The path and the key of a device whose history is closed up to the batches: what rollups cost a writer."""
-    device = Device.objects.create(owner=User.objects.get(), name="With a history")
-    DeviceState.objects.create(device=device, closed_until=START)
-    return f"/api/v1/devices/{device.pk}/readings/", f"Device {DeviceKey.issue(device)[1]}"
+def _beside_rollups(address: tuple[str, int]) -> None:
+    """What a history that is rolled up, up to the batches, costs their writer."""
+    plain, rolled_up = (Device.objects.create(owner=User.objects.get(), name=name) for name in ("Plain", "Rolled up"))
+    DeviceState.objects.create(device=rolled_up, closed_until=START)
+    ways: dict[str, Callable[[], float]] = {
+        name: partial(_http, address, path, f"Device {DeviceKey.issue(device)[1]}", "JSON", BATCH)
+        for name, device in (("no rollups (reference)", plain), ("history rolled up", rolled_up))
+        for path in [f"/api/v1/devices/{device.pk}/readings/"]
+    }
+    _report(f"What rollups cost a writer, JSON, {BATCH:,} rows", ways, "rows/s")
 
 
 def _singles(device_id: int, address: tuple[str, int], key: str) -> None:

@@ -18,7 +18,7 @@ from django.db import connection
 from django.db.models import Model
 from rest_framework.test import APIClient
 
-from analytics import building, pools, reference, slots, summaries, tiling
+from analytics import building, pools, quarters, reference, summaries, tiling
 from analytics.building import build, verify
 from analytics.models import Rollup
 from analytics.order_statistics import nearest_rank
@@ -378,8 +378,8 @@ def test_a_builder_comes_while_the_deletion_of_the_device_is_held(
 ALL_TIME, RAGGED = WINDOWS[0], WINDOWS[-1]  # ragged: parts of the first and the third hour
 READING_PLACES: dict[str, tuple[Place, Window]] = {
     "after_its_rollups_of_one_level": (after(tiling, "_tiles_within"), ALL_TIME),
-    "before_its_parts_of_hours": (before(slots, "_known"), RAGGED),
-    "before_the_values_of_its_parts": (before(slots, "_read"), RAGGED),
+    "before_its_parts_of_hours": (before(quarters, "_known"), RAGGED),
+    "before_the_values_of_its_parts": (before(quarters, "_read"), RAGGED),
     "before_its_raw_readings": (before(pools, "raw_readings"), ALL_TIME),
     "before_its_slices": (before(summaries, "read_slices"), RAGGED),
 }

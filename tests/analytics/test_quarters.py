@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics import building, pools, slots
+from analytics import building, pools, quarters
 from analytics.building import build, verify
 from analytics.models import Rollup
 from analytics.periods import Level
@@ -29,8 +29,8 @@ examples = os.environ.get("HYPOTHESIS_EXAMPLES")
 thoroughly = settings(max_examples=int(examples or 150), derandomize=not examples, database=None, deadline=None)
 
 MICROSECOND = timedelta(microseconds=1)
-slot_edges = st.integers(0, HOURS * 240).map(lambda number: NEW_YEAR + number * timedelta(seconds=15))
-near_edges = st.tuples(slot_edges, st.integers(-1, 1)).map(lambda pair: pair[0] + pair[1] * MICROSECOND)
+quarters_of_an_hour = st.integers(0, HOURS * 4).map(lambda number: NEW_YEAR + number * timedelta(minutes=15))
+near_edges = st.tuples(quarters_of_an_hour, st.integers(-1, 1)).map(lambda pair: pair[0] + pair[1] * MICROSECOND)
 moments = near_edges | st.integers(0, HOURS * 3600 * 10**6 - 1).map(lambda number: NEW_YEAR + number * MICROSECOND)
 times = moments.filter(lambda time: at(0) <= time < at(HOURS * 3600))
 values = st.sampled_from([0.0, 1.0, -1.0, 2.5]) | st.floats(-1e15, 1e15).map(lambda value: value + 0.0)
@@ -73,16 +73,16 @@ def test_any_window_agrees_with_plain_python(readings: Any, start: Any, stop: An
     assert_agrees(summary, oracle([content[1:] for content in set(readings)], start, stop))
 
 
-def test_whole_slots_of_an_hour_are_not_read_one_by_one(rolled_up: Device, spans_read_raw: list[Span]) -> None:
+def test_whole_quarters_of_an_hour_are_not_read_one_by_one(rolled_up: Device, spans_read_raw: list[Span]) -> None:
     summary = summarize([rolled_up], at(1000), at(9000.5))
     assert_agrees(summary, oracle(samples_of(rolled_up), at(1000), at(9000.5)))
-    edges = [(at(1000), at(1005)), (at(9000), at(9000.5))]
+    edges = [(at(1000), at(1800)), (at(9000), at(9000.5))]
     assert [span[2:] for span in spans_read_raw] == [(microseconds(a), microseconds(b)) for a, b in edges]
 
 
-def test_a_short_part_of_an_hour_is_read_one_by_one(rolled_up: Device, spans_read_raw: list[Span]) -> None:
-    summarize([rolled_up], at(600), at(900))
-    assert [span.stop - span.start for span in spans_read_raw] == [300 * 10**6]
+def test_less_than_a_quarter_is_read_one_by_one(rolled_up: Device, spans_read_raw: list[Span]) -> None:
+    summarize([rolled_up], at(600), at(1000))
+    assert [span.stop - span.start for span in spans_read_raw] == [400 * 10**6]
 
 
 def test_a_part_of_a_stale_hour_is_read_one_by_one(rolled_up: Device, spans_read_raw: list[Span]) -> None:
@@ -98,10 +98,10 @@ def test_a_part_without_readings_counts_none(rolled_up: Device) -> None:
     assert summarize([rolled_up], at(4 * 3600 + 600), at(5 * 3600 - 600)).count == 0
 
 
-def test_an_hour_rolled_up_before_slots_were_kept_is_read_one_by_one(
+def test_an_hour_rolled_up_before_quarters_were_kept_is_read_one_by_one(
     rolled_up: Device, spans_read_raw: list[Span]
 ) -> None:
-    Rollup.objects.filter(level=Level.HOUR).update(x_slots=None, y_slots=None, z_slots=None)
+    Rollup.objects.filter(level=Level.HOUR).update(x_quarters=None, y_quarters=None, z_quarters=None)
     assert_agrees(summarize([rolled_up], at(600), at(3600)), oracle(samples_of(rolled_up), at(600), at(3600)))
     assert [span.stop - span.start for span in spans_read_raw] == [3000 * 10**6]
 
@@ -109,15 +109,15 @@ def test_an_hour_rolled_up_before_slots_were_kept_is_read_one_by_one(
 def test_hours_are_read_as_many_at_a_time_as_memory_is_for(
     rolled_up: Device, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
-    window = at(1000), at(9000)
+    window = at(900), at(9000)
     with django_assert_num_queries(6):  # whole hours, parts known, their values, and slices of three axes
         summarize([rolled_up], *window)
-    monkeypatch.setattr(slots, "VALUES_A_QUERY", 100)
+    monkeypatch.setattr(quarters, "VALUES_A_QUERY", 100)
     with django_assert_num_queries(7):
         summary = summarize([rolled_up], *window)
     assert_agrees(summary, oracle(samples_of(rolled_up), *window))
 
 
-def test_verification_finds_slots_that_are_wrong(rolled_up: Device) -> None:
-    Rollup.objects.filter(level=Level.HOUR, period_start=microseconds(NEW_YEAR)).update(y_slots=bytes(360))
+def test_verification_finds_quarters_that_are_wrong(rolled_up: Device) -> None:
+    Rollup.objects.filter(level=Level.HOUR, period_start=microseconds(NEW_YEAR)).update(y_quarters=bytes(90))
     assert [agrees for _, agrees in verify([rolled_up.pk])] == [False, True, True]
