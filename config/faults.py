@@ -67,6 +67,6 @@ def unavailable(request: HttpRequest) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """Called while an exception is handled that no view raised: what a middleware asks of the database may fail, too."""
+    """While an exception is handled that no view has raised: what a middleware asks of the database may fail, too."""
     exception = sys.exc_info()[1]
     return unavailable(request) if is_passing(exception) else django_server_error(request)

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
+CONNECT_TIMEOUT = 2  # seconds, and psycopg's least
 SILENCE = 1.0  # seconds of waiting for the server, after which it is asked whether it is still there
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class WatchfulConnection(psycopg.Connection[Any]):
 
     def _ask_whether_it_answers(self) -> None:
         try:
-            psycopg.connect(self.info.dsn, password=self.info.password or None).close()
+            psycopg.connect(self.info.dsn, password=self.info.password or None, connect_timeout=CONNECT_TIMEOUT).close()
         except psycopg.errors.ConnectionTimeout:
             self.close()
             raise psycopg.OperationalError("the server has stopped answering") from None

@@ -7,7 +7,7 @@ from typing import Any
 import django_stubs_ext
 
 from config.environment import read_environment
-from config.postgresql import WatchfulConnection
+from config.postgresql import CONNECT_TIMEOUT, WatchfulConnection
 
 django_stubs_ext.monkeypatch()  # admin.ModelAdmin[Device] and the like, before any app is loaded
 
@@ -85,7 +85,7 @@ POSTGRESQL_OPTIONS: dict[str, Any] = {
         "reconnect_timeout": 2,
         "connection_class": WatchfulConnection,
     },
-    "connect_timeout": 2,
+    "connect_timeout": CONNECT_TIMEOUT,
     # A host that is gone without a goodbye; WatchfulConnection sees to one that is frozen.
     "keepalives_idle": 2,
     "keepalives_interval": 1,

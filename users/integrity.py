@@ -1,4 +1,4 @@
-"""What an error of the database means: two requests at once that a constraint has kept apart, or a fault that passes."""
+"""What an error of the database means: two requests at once that a constraint kept apart, or a fault that passes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,9 +7,8 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from django.db.models import Model
 from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
 
-
-# PostgreSQL: lost connections, rollbacks that a repetition may not meet, resources (disk, memory, connections), operators
-# (shutdown, timeouts) and the system's input and output.
+# PostgreSQL: lost connections, rollbacks that a repetition may not meet, resources (disk, memory, connections),
+# operators (shutdown, timeouts), and the system's input and output.
 PASSING_CLASSES = {"08", "40", "53", "57", "58"}
 PASSING_STATES = {"25006", "25P03", "55P03"}  # read-only, idle for too long in a transaction, a lock not had in time
 PASSING_ON_SQLITE = tuple(

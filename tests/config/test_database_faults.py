@@ -10,16 +10,18 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
 from django.conf import settings
 
-from tests.outages import Doors, _wait, filled, small_disk, writing
+from config.postgresql import WatchfulConnection
+from tests.outages import BOUND, CannotMount, Doors, filled, small_disk, wait_until, writing
 from tests.postgresql import Cluster
-from tests.service import Service, _free_port, serving
+from tests.service import Service, free_port, serving
 
 IS_POSTGRESQL = settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
 on_postgresql = pytest.mark.skipif(not IS_POSTGRESQL, reason="a fault of PostgreSQL")
@@ -29,12 +31,11 @@ on_sqlite = pytest.mark.skipif(IS_POSTGRESQL, reason="a fault of SQLite")
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Durable, over TCP as where it has a machine of its own, and with few connections to give away."""
-    port = _free_port()
+    port = free_port()
     cluster = Cluster(durable=True, options=f"-c listen_addresses=127.0.0.1 -c port={port} -c max_connections=20")
     cluster.url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
     yield cluster
-    with suppress(subprocess.CalledProcessError):
-        cluster.stop()
+    cluster.stop()
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +47,31 @@ def service(cluster: Cluster) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def doors(service: Service) -> Doors:
+    return opened(service)
+
+
+def opened(service: Service) -> Doors:
     doors = Doors(service, service.create_account())
-    doors.assert_answered(doors.writes)
+    doors.assert_answered(doors.writes)  # what is read must be there
     doors.assert_answered(doors.every)
     return doors
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A small disk of its own; an ordinary folder where nothing can be mounted."""
+    # Not among the temporary folders of pytest, which can't remove one where something is mounted.
+    with TemporaryDirectory(prefix="disk-") as name, ExitStack() as stack:
+        with suppress(CannotMount):
+            stack.enter_context(small_disk(Path(name), "192m"))
+        yield Path(name)
+
+
+@pytest.fixture
+def disk(folder: Path) -> Path:
+    if not folder.is_mount():
+        pytest.skip("NOT TESTED: a small disk can't be mounted here")
+    return folder
 
 
 def assert_away(doors: Doors) -> None:
@@ -64,6 +86,24 @@ def assert_back(doors: Doors) -> None:
     assert (doors.status("/health/live"), doors.status("/health/ready")) == (200, 200)
 
 
+@contextmanager
+def stopped(cluster: Cluster, mode: str) -> Iterator[None]:
+    cluster.shut_down(mode)
+    try:
+        yield
+    finally:
+        cluster.start()
+
+
+@contextmanager
+def frozen(cluster: Cluster) -> Iterator[None]:
+    cluster.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        cluster.send_signal(signal.SIGCONT)
+
+
 # Away
 
 
@@ -71,37 +111,32 @@ def assert_back(doors: Doors) -> None:
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_a_server_that_is_stopped_and_started(cluster: Cluster, service: Service, doors: Doors, mode: str) -> None:
     with writing(service):
-        cluster.shut_down(mode)
-        assert_away(doors)
-        cluster.start()
+        with stopped(cluster, mode):
+            assert_away(doors)
         assert_back(doors)
 
 
 @on_postgresql
 def test_a_server_that_is_restarted_while_nobody_asks(cluster: Cluster, doors: Doors) -> None:
-    cluster.shut_down("immediate")
-    cluster.start()
+    with stopped(cluster, "immediate"):
+        pass
     assert_back(doors)
 
 
 @on_postgresql
 def test_a_server_that_is_away_for_longer_is_noticed_as_soon(cluster: Cluster, service: Service, doors: Doors) -> None:
     with writing(service):
-        cluster.shut_down("fast")
-        time.sleep(10)  # long enough for delays that double to be longer than the bound
-        assert_away(doors)
-        cluster.start()
+        with stopped(cluster, "fast"):
+            time.sleep(10)  # delays that double are longer than the bound by then
+            assert_away(doors)
         assert_back(doors)
 
 
 @on_postgresql
 def test_a_server_that_is_frozen(cluster: Cluster, service: Service, doors: Doors) -> None:
     with writing(service):
-        cluster.send_signal(signal.SIGSTOP)
-        try:
+        with frozen(cluster):
             assert_away(doors)
-        finally:
-            cluster.send_signal(signal.SIGCONT)
         assert_back(doors)
 
 
@@ -169,11 +204,11 @@ def read_only(cluster: Cluster) -> Iterator[None]:
 
 
 @on_postgresql
-def test_a_disk_that_is_full(cluster: Cluster, service: Service, doors: Doors, tmp_path: Path) -> None:
-    with small_disk(tmp_path, "32m") as disk, tables_on(disk, cluster), writing(service):
+def test_a_disk_that_is_full(cluster: Cluster, service: Service, doors: Doors, disk: Path) -> None:
+    with tables_on(disk, cluster), writing(service):
         with filled(disk):
-            _wait(lambda: doors.writes[1].ask(service).status == 503)
-            doors.assert_unavailable([doors.writes[1]] * 5)
+            wait_until(lambda: doors.statuses([doors.new_batch()]) == {503})
+            doors.assert_unavailable([doors.new_batch() for _ in range(5)])
             doors.assert_answered(doors.reads)
         assert_back(doors)
 
@@ -181,15 +216,145 @@ def test_a_disk_that_is_full(cluster: Cluster, service: Service, doors: Doors, t
 @contextmanager
 def tables_on(disk: Path, cluster: Cluster) -> Iterator[None]:
     """The readings on a disk of their own."""
-    for folder in (disk, *disk.parents[:-2]):
-        folder.chmod(0o755)
+    place = disk / "tablespace"
+    place.mkdir()
+    open_to_others(place)
     if cluster.user:
-        shutil.chown(disk, cluster.user)
+        shutil.chown(place, cluster.user)
     with psycopg.connect(cluster.url, autocommit=True) as administrator:
-        administrator.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
+        administrator.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
         for kind, name in (("TABLE", "devices_reading"), ("INDEX", "devices_reading_pkey")):
             administrator.execute(f"ALTER {kind} {name} SET TABLESPACE small")
+        try:
+            yield
+        finally:
+            for kind, name in (("TABLE", "devices_reading"), ("INDEX", "devices_reading_pkey")):
+                administrator.execute(f"ALTER {kind} {name} SET TABLESPACE pg_default")
+            administrator.execute("DROP TABLESPACE small")
+            place.rmdir()
+
+
+@on_postgresql
+def test_a_disk_that_is_full_for_the_log(cluster: Cluster, service: Service, doors: Doors, disk: Path) -> None:
+    """The server gives up with a PANIC, again and again until there is room: now it answers, now it does not."""
+    with log_on(disk, cluster), writing(service):
+        with filled(disk):
+            wait_until(lambda: is_worn_down(cluster))
+            assert doors.statuses(doors.every * 2) <= {200, 201, 302, 503}
+        with suppress(subprocess.CalledProcessError):  # it is up already
+            cluster.start()
+        assert_back(doors)
+
+
+@contextmanager
+def log_on(disk: Path, cluster: Cluster) -> Iterator[None]:
+    """The write-ahead log on a disk of its own."""
+    log, moved = cluster.directory / "data" / "pg_wal", disk / "pg_wal"
+    open_to_others(disk)
+    cluster.shut_down("fast")
+    subprocess.run(["mv", log, moved], check=True)
+    log.symlink_to(moved)
+    cluster.start()
+    try:
         yield
-        for kind, name in (("TABLE", "devices_reading"), ("INDEX", "devices_reading_pkey")):
-            administrator.execute(f"ALTER {kind} {name} SET TABLESPACE pg_default")
-        administrator.execute("DROP TABLESPACE small")
+    finally:
+        cluster.shut_down("fast")
+        log.unlink()
+        subprocess.run(["mv", moved, log], check=True)
+        cluster.start()
+
+
+def is_worn_down(cluster: Cluster) -> bool:
+    """Use up what room the log has. True when the server could not take it."""
+    try:
+        with psycopg.connect(cluster.url, autocommit=True, connect_timeout=2) as administrator:
+            for _ in range(20):
+                administrator.execute("CREATE TEMP TABLE IF NOT EXISTS something AS SELECT 1")
+                administrator.execute("SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000000))")
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
+def open_to_others(folder: Path) -> None:
+    """Let the server's user get there."""
+    for path in (folder, *folder.parents[:-2]):
+        path.chmod(0o755)
+
+
+# A connection by itself
+
+
+@on_postgresql
+def test_a_statement_of_a_server_that_freezes_meanwhile_is_broken_off(cluster: Cluster) -> None:
+    with WatchfulConnection.connect(cluster.url) as connection:
+        connection.execute("SELECT 1")
+        begin = time.monotonic()
+        with frozen(cluster), pytest.raises(psycopg.OperationalError, match="stopped answering"):
+            connection.execute("SELECT 1")
+        assert time.monotonic() - begin < BOUND
+        assert connection.closed
+
+
+@on_postgresql
+def test_a_long_statement_of_a_server_that_answers_is_not_broken_off(cluster: Cluster) -> None:
+    with WatchfulConnection.connect(cluster.url) as connection:
+        assert connection.execute("SELECT 7, pg_sleep(6)").fetchone() == (7, "")
+
+
+# SQLite
+
+
+@pytest.fixture(scope="module")
+def sqlite_service(folder: Path) -> Iterator[Service]:
+    with serving(DATABASE_URL=f"sqlite:///{folder}/db.sqlite3") as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def sqlite_doors(sqlite_service: Service) -> Doors:
+    return opened(sqlite_service)
+
+
+@on_sqlite
+def test_an_sqlite_file_that_another_process_writes_for_too_long(
+    sqlite_service: Service, sqlite_doors: Doors, folder: Path
+) -> None:
+    with writing(sqlite_service, 1):
+        with closing(sqlite3.connect(folder / "db.sqlite3")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            sqlite_doors.assert_unavailable(sqlite_doors.writes, at_once=3)
+            sqlite_doors.assert_answered(sqlite_doors.reads)
+        assert_back(sqlite_doors)
+
+
+@on_sqlite
+def test_an_sqlite_file_on_a_disk_that_is_full(sqlite_service: Service, sqlite_doors: Doors, disk: Path) -> None:
+    with writing(sqlite_service):
+        with filled(disk):
+            wait_until(lambda: sqlite_doors.statuses([sqlite_doors.new_batch()]) == {503})
+            sqlite_doors.assert_unavailable([sqlite_doors.new_batch() for _ in range(3)])
+            assert sqlite_doors.statuses(sqlite_doors.reads) <= {200, 503}
+        assert_back(sqlite_doors)
+
+
+@on_sqlite
+def test_an_sqlite_file_that_is_read_only(sqlite_service: Service, sqlite_doors: Doors, disk: Path) -> None:
+    with writing(sqlite_service):
+        with closed_to_writers(disk):
+            sqlite_doors.assert_unavailable(sqlite_doors.writes)
+            assert sqlite_doors.statuses(sqlite_doors.reads) <= {200, 503}
+        assert_back(sqlite_doors)
+
+
+@contextmanager
+def closed_to_writers(disk: Path) -> Iterator[None]:
+    """Whoever opens a file from now on can only read it."""
+    with TemporaryDirectory(prefix="read-only-") as place:
+        subprocess.run(["mount", "--bind", disk, place], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
+        subprocess.run(["mount", "--bind", place, disk], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "--lazy", disk, place], check=True)
