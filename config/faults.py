@@ -3,12 +3,12 @@
 import logging
 import sys
 from collections.abc import Callable
-from threading import Lock
+from threading import Lock, Thread
+from time import sleep
 
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.defaults import server_error as django_server_error
-from psycopg_pool import PoolTimeout
 
 from config.problems import problem_response
 from users.integrity import is_passing
@@ -22,17 +22,17 @@ logger = logging.getLogger(__name__)
 class DatabaseFaults:
     """Middleware: a passing fault of the database is 503 and not a defect.
 
-    While no connection can be had, one caller at a time waits for one and the others are told at once: a few who wait
-    would take all threads, and those behind them, and the checks of health, would wait for longer than anybody does.
+    While no connection can be had, a thread of its own waits for one and callers are told at once: if they waited, a
+    few would take all threads, and those behind them, and the checks of health, would wait longer than anybody does.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
         self.is_away = False
-        self.asking = Lock()
+        self.noticing = Lock()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if self.is_away and not request.path.startswith("/health/") and not self._is_back():
+        if self.is_away and not request.path.startswith("/health/"):
             return unavailable(request)
         return self.get_response(request)
 
@@ -40,20 +40,25 @@ class DatabaseFaults:
         if not is_passing(exception):
             return None
         logger.warning("%s %s: %s", request.method, request.path, exception)
-        self.is_away |= isinstance(exception.__cause__, PoolTimeout)
+        if getattr(exception.__cause__, "sqlstate", "") is None:  # not PostgreSQL's own word: there is no connection
+            self._notice_absence()
         return unavailable(request)
 
-    def _is_back(self) -> bool:
-        if not self.asking.acquire(blocking=False):
-            return False
-        try:
-            connection.ensure_connection()
-            self.is_away = False
-        except DatabaseError as error:
-            logger.warning("still no connection to the database: %s", error)
-        finally:
-            self.asking.release()
-        return not self.is_away
+    def _notice_absence(self) -> None:
+        with self.noticing:
+            if not self.is_away:
+                self.is_away = True
+                Thread(target=self._wait_for_return, daemon=True).start()
+
+    def _wait_for_return(self) -> None:
+        while self.is_away:
+            try:
+                connection.ensure_connection()
+                self.is_away = False
+            except DatabaseError:  # after as long as the pool waits
+                sleep(0.1)
+            finally:
+                connection.close()  # or the pool never gets it back from a thread that has ended
 
 
 def unavailable(request: HttpRequest) -> HttpResponse:

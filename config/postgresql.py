@@ -1,10 +1,12 @@
 """A connection to PostgreSQL that notices when the server has stopped answering."""
 
 from collections.abc import Generator
+from threading import Thread
 from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg_pool import ConnectionPool
 
 CONNECT_TIMEOUT = 2  # seconds, and psycopg's least
 SILENCE = 1.0  # seconds of waiting for the server, after which it is asked whether it is still there
@@ -20,7 +22,14 @@ class WatchfulConnection(psycopg.Connection[Any]):
     """
 
     def wait(self, gen: Generator[Any, Any, T], interval: float = 0.1, timeout: float | None = None) -> T:
-        return super().wait(self._watched(gen), interval, timeout)
+        try:
+            return super().wait(self._watched(gen), interval, timeout)
+        except psycopg.OperationalError:
+            if self.closed and isinstance(self._pool, ConnectionPool):
+                # The others are most likely lost with it, and the pool would wait longer and longer between finding out
+                # of one and of the next. In the background, for a frozen server takes its time.
+                Thread(target=self._pool.check, daemon=True).start()
+            raise
 
     def _watched(self, waiting: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
         """The same, with a look at the clock each time that psycopg wakes up because nothing has come."""

@@ -117,10 +117,11 @@ def test_a_server_that_is_stopped_and_started(cluster: Cluster, service: Service
 
 
 @on_postgresql
-def test_a_server_that_is_restarted_while_nobody_asks(cluster: Cluster, doors: Doors) -> None:
+def test_a_server_that_is_restarted_while_nobody_asks_is_answered_for_at_once(cluster: Cluster, doors: Doors) -> None:
+    doors.assert_answered(doors.every * 2)  # every thread has a connection to lose
     with stopped(cluster, "immediate"):
         pass
-    assert_back(doors)
+    doors.assert_answered(doors.every)
 
 
 @on_postgresql
