@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Lock, Thread
 from time import sleep
 
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.defaults import server_error as django_server_error
 
@@ -55,7 +55,8 @@ class DatabaseFaults:
             try:
                 connection.ensure_connection()
                 self.is_away = False
-            except DatabaseError:  # after as long as the pool waits
+            except Exception as error:  # whatever it is: without this thread all would be refused for ever
+                logger.warning("still no connection to the database: %s", error)
                 sleep(0.1)
             finally:
                 connection.close()  # or the pool never gets it back from a thread that has ended

@@ -25,10 +25,11 @@ class WatchfulConnection(psycopg.Connection[Any]):
         try:
             return super().wait(self._watched(gen), interval, timeout)
         except psycopg.OperationalError:
-            if self.closed and isinstance(self._pool, ConnectionPool):
+            pool = getattr(self, "_pool", None)
+            if self.closed and isinstance(pool, ConnectionPool):
                 # The others are most likely lost with it, and the pool would wait longer and longer between finding out
                 # of one and of the next. In the background, for a frozen server takes its time.
-                Thread(target=self._pool.check, daemon=True).start()
+                Thread(target=pool.check, daemon=True).start()
             raise
 
     def _watched(self, waiting: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
