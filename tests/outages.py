@@ -19,7 +19,7 @@ BOUND = 5  # seconds: in which a fault is answered, and in which it is over when
 CREATE_SESSION = """
 from django.test import Client
 from users.models import User
-user = User.objects.create_superuser("root", password="root-9-secret")
+user = User.objects.filter(username="root").first() or User.objects.create_superuser("root", password="root-9-secret")
 client = Client()
 client.force_login(user)
 print(client.cookies["sessionid"].value)
@@ -68,7 +68,7 @@ class Doors:
     """The ways in: what reads, what writes, and pages of the admin, each allowed to its caller."""
 
     def __init__(self, service: Service, account: Account) -> None:
-        self.service = service
+        self.service, self.account = service, account
         session = manage(service.environment, "shell", "--verbosity", "0", "-c", CREATE_SESSION).strip()
         token, key = ({"Authorization": f"{scheme} {secret}"} for scheme, secret in
                       (("Token", account.token), ("Device", account.key)))  # fmt: skip

@@ -8,9 +8,11 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +23,7 @@ from django.conf import settings
 from config.postgresql import WatchfulConnection
 from tests.outages import BOUND, CannotMount, Doors, filled, small_disk, wait_until, writing
 from tests.postgresql import Cluster
-from tests.service import Service, free_port, serving
+from tests.service import ROOT, Service, free_port, serving
 
 IS_POSTGRESQL = settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
 on_postgresql = pytest.mark.skipif(not IS_POSTGRESQL, reason="a fault of PostgreSQL")
@@ -167,6 +169,28 @@ def take_connections(greedy: ExitStack, cluster: Cluster) -> int:
             greedy.enter_context(psycopg.connect(cluster.url, application_name="greedy"))
             taken += 1
     return taken
+
+
+@on_postgresql
+def test_rollups_go_on_being_built_after_a_restart(cluster: Cluster, service: Service) -> None:
+    command = [sys.executable, "manage.py", "rollup", "--every", "0.2"]
+    with subprocess.Popen(command, cwd=ROOT, env=service.environment, stderr=subprocess.DEVNULL) as builder:
+        try:
+            for _ in range(2):
+                doors = Doors(service, service.create_account())
+                doors.assert_answered([doors.new_batch()])
+                wait_until(partial(is_closed, cluster, doors.account.device_id), 20)
+                with stopped(cluster, "fast"):
+                    time.sleep(0.5)
+            assert builder.poll() is None
+        finally:
+            builder.kill()
+
+
+def is_closed(cluster: Cluster, device_id: int) -> bool:
+    with psycopg.connect(cluster.url) as connection:
+        found = connection.execute("SELECT 1 FROM devices_devicestate WHERE device_id = %s", [device_id])
+        return found.fetchone() is not None
 
 
 # Refusing
