@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-long check bench lock schema loadtest
+.PHONY: run test test-long check bench lock schema loadtest dependencies
 
 run: .venv/base.stamp .env  ## the service on this machine, with something to look at in a new database
 	@$(BIN)/python manage.py migrate --verbosity 0
@@ -38,6 +38,10 @@ lock: .venv/dev.stamp  ## requirements/*.txt anew from requirements/*.in
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 			requirements/$$list.in --output-file requirements/$$list.txt || exit 1; \
 	done
+
+dependencies: .venv/dev.stamp  ## name, version, licence and age of all that is installed, from the released archives
+	folder=$$(mktemp -d) && $(BIN)/pip download --quiet --no-deps --require-hashes -r requirements/dev.txt -d $$folder \
+		&& $(BIN)/python requirements/table.py $$folder; rm -rf $$folder
 
 # Checks load the settings without a database or a session: any key does.
 UNUSED_KEY := nothing-is-signed-while-the-code-is-checked-so-this-is-no-secret

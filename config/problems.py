@@ -1,44 +1,30 @@
 """Errors as RFC 9457 problems: `application/problem+json`, each fault named by a JSON pointer."""
 
-import logging
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.defaults import page_not_found
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from users.integrity import is_about_a_missing_row
+from users.integrity import is_about_a_missing_row, is_passing
 
 CONTENT_TYPE = "application/problem+json"
-RETRY_AFTER_SECONDS = 2
-
-logger = logging.getLogger(__name__)
-
-
-class Unavailable(exceptions.APIException):
-    """The database is away or busy: a passing fault, and the sender may try again."""
-
-    status_code = 503
-    default_code = "unavailable"
-    default_detail = "The service cannot reach its database at the moment. Nothing was stored; try again."
-    wait = RETRY_AFTER_SECONDS
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer an exception of a view as a problem; None for a defect, which is then a 500."""
+    """Answer an exception of a view as a problem; None for what is raised on: a fault of the database, or a defect."""
+    if is_passing(exc):
+        return None  # answered by config.faults, as it is outside of the API
     if isinstance(exc, Http404):
         exc = exceptions.NotFound()
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()
-    elif isinstance(exc, OperationalError | InterfaceError):
-        logger.warning("database unavailable: %s", exc)
-        exc = Unavailable()
     elif isinstance(exc, IntegrityError) and is_about_a_missing_row(exc):
         exc = exceptions.NotFound()
     if not isinstance(exc, exceptions.APIException):

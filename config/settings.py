@@ -7,6 +7,7 @@ from typing import Any
 import django_stubs_ext
 
 from config.environment import read_environment
+from config.postgresql import CONNECT_TIMEOUT, WatchfulConnection
 
 django_stubs_ext.monkeypatch()  # admin.ModelAdmin[Device] and the like, before any app is loaded
 
@@ -43,6 +44,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "config.bodies.whole_bodies",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.faults.DatabaseFaults",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -71,13 +73,27 @@ SQLITE_OPTIONS: dict[str, Any] = {
     # the write lock at BEGIN, where waiting for it is possible, and not in the middle, where it is not.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
+    "timeout": 3,  # seconds; a caller gets 503 in less than five, whatever happens
 }
 POSTGRESQL_OPTIONS: dict[str, Any] = {
-    "pool": {"min_size": 1, "max_size": environment.database_pool_size, "timeout": 10},
-    # No wait is without a bound, and a COMMIT is on disk when it returns, whatever the server's default says. Compiling
-    # a look-up that the planner thinks large costs more than the look-up.
-    "options": "-c lock_timeout=10s -c synchronous_commit=on -c jit=off",
+    # A caller gets 503 in less than five seconds, whatever happens: no wait is without a bound, nor long. Whatever the
+    # pool waits for between two attempts to connect, nobody is answered after the server's return.
+    "pool": {
+        "min_size": 1,
+        "max_size": environment.database_pool_size,
+        "timeout": 2,
+        "reconnect_timeout": 2,
+        "connection_class": WatchfulConnection,
+    },
+    "connect_timeout": CONNECT_TIMEOUT,
+    # A host that is gone without a goodbye; WatchfulConnection sees to one that is frozen.
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 4000,  # milliseconds
+    # A COMMIT is on disk when it returns, whatever the server's default says. Compiling a look-up that the planner
+    # thinks large costs more than the look-up.
+    "options": "-c lock_timeout=3s -c synchronous_commit=on -c jit=off",
 }
 DATABASES = {"default": environment.database}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":

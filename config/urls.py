@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from config import health, problems
+from config import faults, health, problems
 
 urlpatterns = [
     path("api/v1/", include("config.api")),
@@ -12,3 +12,4 @@ urlpatterns = [
     path("health/ready", health.ready, name="health-ready"),
 ]
 handler404 = problems.not_found
+handler500 = faults.server_error

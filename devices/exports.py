@@ -1,6 +1,7 @@
 """Readings out, as many as there are, in constant memory; what is written can be posted back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from devices.querysets import ReadingQuerySet
 from devices.rows import Row
@@ -10,11 +11,20 @@ MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson
 
 
 def export(readings: ReadingQuerySet, file_format: str) -> Iterator[bytes]:
-    """The readings of one device, oldest first, as `csv` with a header or as `ndjson`; a page at a time."""
+    """The readings of one device, oldest first, as `csv` with a header or as `ndjson`; a page at a time.
+
+    The first page is read before this returns: after the status has gone out nobody can be told that it can't be.
+    """
+    pages = _pages(readings)
+    first = next(pages, [])
+    return _written(chain([first], pages), file_format)
+
+
+def _written(pages: Iterable[list[Row]], file_format: str) -> Iterator[bytes]:
     if file_format == "csv":
         yield b"recorded_at,x,y,z\n"
     line = _csv_line if file_format == "csv" else _json_line
-    for page in _pages(readings):
+    for page in pages:
         yield "".join(map(line, page)).encode()
 
 

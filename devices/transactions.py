@@ -73,4 +73,5 @@ def _deferred_transaction() -> Iterator[None]:
         try:
             yield
         finally:
-            cursor.execute("ROLLBACK")  # nothing was written
+            if _in_deferred_transaction():  # SQLite ends it by itself after some errors
+                cursor.execute("ROLLBACK")  # nothing was written

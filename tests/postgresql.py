@@ -4,12 +4,15 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-OPTIONS = "-c listen_addresses='' -c max_connections=100 -c unix_socket_directories={socket}"
+OPTIONS = (
+    "-c listen_addresses='' -c max_connections=100 -c unix_socket_directories={socket}"  # the last of a name counts
+)
 NOT_DURABLE = "-c fsync=off"  # what does not outlive the tests need not reach the disk
 
 
@@ -18,10 +21,13 @@ class PostgreSQLMissing(Exception):
 
 
 class Cluster:
-    """A running server; `url` reaches its maintenance database. A durable one commits at the disk's speed."""
+    """A running server; `url` reaches its maintenance database. A durable one commits at the disk's speed.
 
-    def __init__(self, durable: bool = False) -> None:
-        self.options = OPTIONS if durable else f"{OPTIONS} {NOT_DURABLE}"
+    `options` are more of the server's own, such as `-c max_connections=20`.
+    """
+
+    def __init__(self, durable: bool = False, options: str = "") -> None:
+        self.options = f"{OPTIONS} {options}" if durable else f"{OPTIONS} {NOT_DURABLE} {options}"
         self.directory = Path(tempfile.mkdtemp(prefix="pg-"))
         self.url = f"postgresql://postgres@{quote(str(self.directory), safe='')}/postgres"
         self.user = _unprivileged_user()
@@ -35,10 +41,21 @@ class Cluster:
         options = self.options.format(socket=self.directory)
         self._run("pg_ctl", "start", "-w", "-o", options, "-l", str(self.directory / "log"))
 
+    def shut_down(self, mode: str) -> None:
+        """Stop the server, `fast` or `immediate`; `start` goes on from there."""
+        self._run("pg_ctl", "stop", "-m", mode, "-w")
+
     def stop(self) -> None:
         """Stop the server at once, and remove what it wrote."""
-        self._run("pg_ctl", "stop", "-m", "immediate", "-w")
+        self.shut_down("immediate")
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """To the server and all of its processes."""
+        server = int((self.directory / "data" / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        for process in (server, *map(int, children)):
+            os.kill(process, number)
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(

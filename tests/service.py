@@ -91,7 +91,7 @@ def serving(**environment: str) -> Iterator[Service]:
     that of DATABASE_URL on PostgreSQL, else a file; or, if `environment` has a DATABASE_URL, that one as it is.
     """
     with tempfile.TemporaryDirectory(prefix="service-") as folder, _database(Path(folder)) as database_url:
-        port = _free_port()
+        port = free_port()
         defaults = {
             "SECRET_KEY": secrets.token_urlsafe(50),
             "ENV_FILE": "",
@@ -160,7 +160,7 @@ def _database(folder: Path) -> Iterator[str]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

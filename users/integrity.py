@@ -1,11 +1,36 @@
-"""What a constraint of the database says about two requests at once."""
+"""What an error of the database means: two requests at once that a constraint kept apart, or a fault that passes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Model
 from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
+
+# PostgreSQL: lost connections, rollbacks that a repetition may not meet, resources (disk, memory, connections),
+# operators (shutdown, timeouts), and the system's input and output.
+PASSING_CLASSES = {"08", "40", "53", "57", "58"}
+PASSING_STATES = {"25006", "25P03", "55P03"}  # read-only, idle for too long in a transaction, a lock not had in time
+PASSING_ON_SQLITE = tuple(
+    f"SQLITE_{name}"
+    for name in ("BUSY", "LOCKED", "FULL", "READONLY", "IOERR", "CANTOPEN", "NOMEM", "PROTOCOL", "INTERRUPT")
+)
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether an error is one of the database's that may be over when the sender tries again.
+
+    By its code, for its class does not tell: a read-only server is an "internal" error to psycopg, and to sqlite3 a
+    table that is missing is as "operational" as a full disk.
+    """
+    cause = getattr(error, "__cause__", None)
+    if not isinstance(error, DatabaseError | InterfaceError):
+        return False
+    if (state := getattr(cause, "sqlstate", None)) is not None:
+        return state[:2] in PASSING_CLASSES or state in PASSING_STATES
+    if (name := getattr(cause, "sqlite_errorname", None)) is not None:
+        return bool(name.startswith(PASSING_ON_SQLITE))
+    return isinstance(error, OperationalError | InterfaceError)  # the client's own: no connection, or no longer
 
 
 def is_about_a_missing_row(error: IntegrityError) -> bool:

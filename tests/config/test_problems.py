@@ -1,13 +1,16 @@
 """Errors as problems, whatever they come from."""
 
+import psycopg
 import pytest
-from django.db import InterfaceError, OperationalError
-from django.test import Client
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
 from devices.models import Device
 from devices.views import DeviceViewSet
 from tests.helpers import codes
+from users.integrity import is_passing
 from users.models import User
 
 NOT_FOUND = {
@@ -93,6 +96,57 @@ def test_a_database_that_is_away_is_503_and_says_when_to_come_back(
     assert (response.status_code, codes(response)) == (503, {"": "unavailable"})
     assert int(response["Retry-After"]) > 0
     assert "server closed" not in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    "state", ["08006", "25006", "40001", "40P01", "53100", "53300", "55P03", "57014", "57P01", "57P03", "58030"]
+)
+def test_a_fault_of_postgresql_that_passes_is_known_by_its_code(state: str) -> None:
+    error = DatabaseError()
+    error.__cause__ = psycopg.errors.lookup(state)()
+    assert is_passing(error)
+
+
+@pytest.mark.parametrize("state", ["22012", "23505", "25P02", "42P01", "54011", "XX000"])
+def test_a_defect_that_postgresql_reports_is_none_that_passes(state: str) -> None:
+    error = OperationalError()
+    error.__cause__ = psycopg.errors.lookup(state)()
+    assert not is_passing(error)
+
+
+@pytest.mark.django_db
+def test_a_statement_that_is_wrong_is_no_fault_that_passes() -> None:
+    with pytest.raises(DatabaseError) as failure, connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM nowhere")
+    assert not is_passing(failure.value)
+
+
+@pytest.mark.django_db
+def test_a_page_without_the_database_is_503_and_says_when_to_come_back(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(request: object, *args: object, **kwargs: object) -> None:
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr(User.objects.__class__, "get_by_natural_key", fail)
+    response = client.post("/admin/login/", {"username": "alice", "password": "alice-9-secret"})
+    assert (response.status_code, response["Content-Type"]) == (503, "text/plain; charset=utf-8")
+    assert int(response["Retry-After"]) > 0
+
+
+@pytest.mark.django_db
+def test_a_middleware_that_meets_the_fault_is_503_too(
+    client: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(session: SessionStore, *args: object, **kwargs: object) -> None:
+        raise OperationalError("the connection is lost")
+
+    client.force_login(alice)
+    client.raise_request_exception = False
+    with monkeypatch.context() as patch, override_settings(SESSION_SAVE_EVERY_REQUEST=True):
+        patch.setattr(SessionStore, "save", fail)
+        response = client.get("/api/v1/users/me/")
+    assert (response.status_code, codes(response)) == (503, {"": "unavailable"})
 
 
 @pytest.mark.django_db

@@ -179,7 +179,7 @@ def bind(**variables: str) -> str:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("setting", "value"), [("lock_timeout", "10s"), ("synchronous_commit", "on")])
+@pytest.mark.parametrize(("setting", "value"), [("lock_timeout", "3s"), ("synchronous_commit", "on")])
 def test_postgresql_waits_with_a_bound_and_commits_to_disk(setting: str, value: str) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("a setting of PostgreSQL")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from rest_framework.test import APIClient
 
 from devices import single
@@ -149,6 +149,32 @@ def test_a_connection_that_has_forgotten_the_statement_still_stores(device: Devi
         cursor.execute("DEALLOCATE ALL")
     assert post(client, device, fields(1)).status_code == 201
     assert Reading.objects.count() == 2
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_reading_that_is_stored_is_answered_so_though_the_use_of_the_key_can_not_be_noted(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(key_id: int, last_used_at: object) -> None:
+        raise OperationalError("the connection is lost")
+
+    client = client_of_device(device)
+    monkeypatch.setattr(single, "note_use", fail)
+    assert post(client, device, fields()).status_code == 201
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_fault_that_passes_is_503_without_trying_the_other_way(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise OperationalError("no lock in time")
+
+    client = client_of_device(device)
+    monkeypatch.setattr(single, "_execute", fail)
+    assert post(client, device, fields()).status_code == 503
 
 
 def test_a_device_id_beyond_any_is_404(sensor: APIClient) -> None:

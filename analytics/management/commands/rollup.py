@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError, close_old_connections
 from tqdm import tqdm
 
 from analytics.building import build
@@ -23,10 +23,14 @@ class Command(BaseCommand):
         parser.add_argument("--every", type=float, metavar="SECONDS", help="begin again this long after each end")
 
     def handle(self, *, every: float | None, **options: Any) -> None:
+        if every is None:
+            return self._once()
         while True:
-            self._once()
-            if every is None:
-                return
+            try:
+                self._once()
+            except (OperationalError, InterfaceError) as error:  # the database may be there again at the next round
+                self.stderr.write(str(error))
+            close_old_connections()  # a lost one would be lost for ever
             time.sleep(every)
 
     def _once(self) -> None:
