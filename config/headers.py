@@ -1,4 +1,4 @@
-"""What every answer tells a browser: what its page may load, and that nobody keeps a copy."""
+"""What answers tell a browser: that nobody keeps a copy and, with a page, what it may load and use."""
 
 from collections.abc import Callable
 
@@ -24,9 +24,10 @@ def protective_headers(get_response: Handler) -> Handler:
 
     def handle(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        response.setdefault("Content-Security-Policy", _policy(request.path))
-        response.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         response.setdefault("Cache-Control", "no-store")
+        if response.get("Content-Type", "").startswith("text/html"):
+            response.setdefault("Content-Security-Policy", _policy(request.path))
+            response.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         return response
 
     return handle
