@@ -48,7 +48,7 @@ def requests(get_response: Handler) -> Handler:
         if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
             response.streaming_content = _logging_failure(response.streaming_content)
         milliseconds = round((time.perf_counter() - started) * 1000, 1)
-        # What went well is a line at DEBUG only: a fleet sends thousands of readings a second, and a proxy logs them too.
+        # What went well is a line at DEBUG only: a fleet sends thousands of readings a second, and a proxy logs them.
         log = logger.debug if response.status_code < 400 else logger.info
         log("request", method=request.method, path=request.path, status=response.status_code, milliseconds=milliseconds)
         return response

@@ -121,12 +121,13 @@ CACHES: dict[str, dict[str, Any]] = {
     }
 }
 CACHES["default"] = CACHES["process"]
+# Requests wait for Redis: not long, and once.
+REDIS_OPTIONS = {"socket_connect_timeout": 0.5, "socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
 if environment.cache_url:
     CACHES["default"] = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": environment.cache_url,
-        # Requests wait for it: not long, and once.
-        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0)},
+        "OPTIONS": REDIS_OPTIONS,
     }
 
 LANGUAGE_CODE = "en-us"
