@@ -1,12 +1,13 @@
 """Errors as RFC 9457 problems: `application/problem+json`, each fault named by a JSON pointer."""
 
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.utils.html import escape
 from rest_framework import exceptions
@@ -118,7 +119,9 @@ def problem_response(status: int, code: str, detail: str) -> JsonResponse:
 
 
 class ProblemMiddleware:
-    """What a page's view raises in REST framework's words, such as 429 at the admin's login, is answered here."""
+    """What a page's view raises: an error in REST framework's words, such as 429 at the admin's login, or the admin's
+    own for a value in an address or a form that no database takes. Django would make a 500 of both.
+    """
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -127,6 +130,9 @@ class ProblemMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not request.path.startswith("/api/") and is_about_a_value(exception):
+            logger.warning("refused a value: %s", exception)
+            return bad_request(request, exception)
         if not isinstance(exception, exceptions.APIException):
             return None
         fault = faults(exception)[0]
@@ -134,6 +140,17 @@ class ProblemMiddleware:
         for name, value in _headers(exception).items():
             response[name] = value
         return response
+
+
+def is_about_a_value(exception: Exception) -> bool:
+    """Whether a value was the fault: NUL, an id or a year out of range, a broken regular expression."""
+    if isinstance(exception, OperationalError):
+        return getattr(exception.__cause__, "sqlite_errorname", None) == "SQLITE_ERROR"  # of a statement's function
+    if isinstance(exception, OverflowError | ValueError) and exception.__traceback__:
+        modules = [str(frame.f_globals["__name__"]) for frame, _ in traceback.walk_tb(exception.__traceback__)]
+        # Raised by Django, while it made a value fit for a column: what our own code raises is a defect.
+        return modules[-1].startswith("django.") and any(name.startswith("django.db.") for name in modules)
+    return isinstance(exception, DataError)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
