@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from django.core.cache import caches
 from django.core.cache.backends.redis import RedisCache
@@ -16,6 +17,7 @@ from rest_framework.test import APIClient
 from config.settings import REDIS_OPTIONS
 from devices.models import Device, DeviceKey
 from tests.helpers import client_of, client_of_device, codes, fields, send
+from tests.service import Service, serving
 from tests.valkey import free_port, valkey
 from users import failures
 from users.failures import Attempt, TooManyFailures, address_of
@@ -38,12 +40,12 @@ def low_limits(settings: Any) -> None:
     settings.FAILURE_LIMIT_PER_ADDRESS = 50
 
 
-def ask_with(credentials: str, address: str = "192.0.2.1", **headers: str) -> Any:
+def ask_with(credentials: str, address: str = "192.0.2.1", **headers: Any) -> Any:
     client = APIClient(HTTP_AUTHORIZATION=credentials, REMOTE_ADDR=address, **headers)
     return client.get("/api/v1/devices/")
 
 
-def sign_in(password: str, username: str = "alice", **extra: str) -> Any:
+def sign_in(password: str, username: str = "alice", **extra: Any) -> Any:
     return APIClient(**extra).post("/api/v1/auth/token/", {"username": username, "password": password})
 
 
@@ -270,6 +272,24 @@ def dead_redis(request: pytest.FixtureRequest) -> str:
     if request.param == "nobody listens":
         return f"redis://127.0.0.1:{free_port()}/0"
     return str(request.getfixturevalue("black_hole"))
+
+
+def statuses_of_a_bad_key(service: Service, requests: int) -> list[int]:
+    """Each over a connection of its own, so that every worker gets some. Whatever takes 10 seconds is a failure."""
+    if (left := 300 - time.time() % 300) < 30:
+        time.sleep(left)  # not over the end of a window
+    url, headers = f"{service.url}/api/v1/devices/", {"Authorization": WRONG[0]}
+    return [httpx.get(url, headers=headers, timeout=10).status_code for _ in range(requests)]
+
+
+def test_all_workers_of_a_service_count_together_in_redis(redis_url: str) -> None:
+    with serving(CACHE_URL=redis_url, FAILURE_LIMIT="5", GUNICORN_CMD_ARGS="--workers 3") as service:
+        assert statuses_of_a_bad_key(service, 15) == [401] * 5 + [429] * 10
+
+
+def test_a_service_whose_redis_never_answers_goes_on_and_counts(black_hole: str) -> None:
+    with serving(CACHE_URL=black_hole, FAILURE_LIMIT="5", GUNICORN_CMD_ARGS="--workers 1") as service:
+        assert statuses_of_a_bad_key(service, 10) == [401] * 5 + [429] * 5
 
 
 def test_without_redis_requests_are_answered(
