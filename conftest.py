@@ -6,7 +6,9 @@ PostgreSQL fails the run instead of skipping it.
 
 import atexit
 import os
+import re
 import secrets
+from pathlib import Path
 
 import django
 import pytest
@@ -29,7 +31,7 @@ def _database_url(database: str) -> str:
 
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers of pytest-xdist inherit what their parent prepared
-    for variable in ("DEBUG", "ALLOWED_HOSTS", "HTTPS_ONLY", "OPEN_REGISTRATION", "DATABASE_POOL_SIZE", "LOG_LEVEL"):
+    for variable in re.findall(r"^#? ?(\w+)=", Path(__file__).with_name(".env.example").read_text(), re.MULTILINE):
         os.environ.pop(variable, None)
     os.environ |= {
         "ENV_FILE": "",

@@ -12,7 +12,7 @@ schema/                                 docs/
 """
 
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
 from analytics.views import DeviceAnalyticsViewSet, UserAnalyticsViewSet
@@ -39,6 +39,6 @@ urlpatterns = [
     path("devices/<int:device_id>/readings/export/", export, name="reading-export"),
     path("devices/<int:device_id>/readings/<reading_id>/", reading, name="reading-detail"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("", include(router.urls)),
 ]

@@ -28,6 +28,12 @@ class Environment:
     max_batch_rows: int
     open_registration: bool
     log_level: str
+    log_format: str
+    trusted_proxies: int
+    failure_limit: int
+    failure_limit_per_address: int
+    cache_url: str
+    cors_allowed_origins: list[str]
 
 
 def read_environment(base_dir: Path, data_dir: Path) -> Environment:
@@ -38,10 +44,11 @@ def read_environment(base_dir: Path, data_dir: Path) -> Environment:
     env = Env(eager=False)
     if env_file := env.str("ENV_FILE", ".env"):
         env.read_env(base_dir / env_file, recurse=False)
+    debug = env.bool("DEBUG", False)
     allowed_hosts = env.list("ALLOWED_HOSTS", sorted(THIS_MACHINE))
     environment = Environment(
         secret_key=env.str("SECRET_KEY", validate=validate.Length(min=50)),
-        debug=env.bool("DEBUG", False),
+        debug=debug,
         bind=env.str("BIND", "127.0.0.1"),  # nothing is open to the world unless it is said
         port=env.int("PORT", 8000, validate=validate.Range(min=1, max=65535)),
         allowed_hosts=allowed_hosts,
@@ -54,6 +61,12 @@ def read_environment(base_dir: Path, data_dir: Path) -> Environment:
         max_batch_rows=env.int("MAX_BATCH_ROWS", 100_000, validate=validate.Range(min=1)),
         open_registration=env.bool("OPEN_REGISTRATION", False),
         log_level=env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
+        log_format=env.str("LOG_FORMAT", "text" if debug else "json", validate=validate.OneOf(["json", "text"])),
+        trusted_proxies=env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0, max=10)),
+        failure_limit=env.int("FAILURE_LIMIT", 10, validate=validate.Range(min=1)),
+        failure_limit_per_address=env.int("FAILURE_LIMIT_PER_ADDRESS", 1000, validate=validate.Range(min=1)),
+        cache_url=env.str("CACHE_URL", "", validate=validate.Regexp("(rediss?://.+)?$")),
+        cors_allowed_origins=env.list("CORS_ALLOWED_ORIGINS", []),
     )
     try:
         env.seal()

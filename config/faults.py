@@ -8,9 +8,8 @@ from time import sleep
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.views.defaults import server_error as django_server_error
 
-from config.problems import problem_response
+from config import problems
 from users.integrity import is_passing
 
 RETRY_AFTER = "2"  # seconds
@@ -63,16 +62,11 @@ class DatabaseFaults:
 
 
 def unavailable(request: HttpRequest) -> HttpResponse:
-    """503: a problem below `/api/`, a plain text elsewhere."""
-    if request.path.startswith("/api/"):
-        response: HttpResponse = problem_response(503, "unavailable", DETAIL)
-    else:
-        response = HttpResponse(DETAIL, status=503, content_type="text/plain; charset=utf-8")
+    response = problems.answer(request, 503, "unavailable", DETAIL)
     response["Retry-After"] = RETRY_AFTER
     return response
 
 
-def server_error(request: HttpRequest) -> HttpResponseBase:
+def server_error(request: HttpRequest) -> HttpResponse:
     """While an exception is handled that no view has raised: what a middleware asks of the database may fail, too."""
-    exception = sys.exc_info()[1]
-    return unavailable(request) if is_passing(exception) else django_server_error(request)
+    return unavailable(request) if is_passing(sys.exc_info()[1]) else problems.server_error(request)

@@ -1,20 +1,36 @@
 """Errors as RFC 9457 problems: `application/problem+json`, each fault named by a JSON pointer."""
 
-from collections.abc import Iterator
+import logging
+import traceback
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.views.defaults import page_not_found
+from django.db import DataError, IntegrityError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.utils.html import escape
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from config.logs import current_request_id
 from users.integrity import is_about_a_missing_row, is_passing
 
 CONTENT_TYPE = "application/problem+json"
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{title}</title>
+<h1>{title}</h1>
+<p>{detail}</p>
+<p>Request {request_id}</p>
+</html>
+"""
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+logger = logging.getLogger(__name__)
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
@@ -91,8 +107,68 @@ def problem_response(status: int, code: str, detail: str) -> JsonResponse:
     return JsonResponse(body, status=status, content_type=CONTENT_TYPE)
 
 
+class ProblemMiddleware:
+    """What a page's view raises: an error in REST framework's words, such as 429 at the admin's login, or the admin's
+    own for a value in an address or a form that no database takes. Django would make a 500 of both.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not request.path.startswith("/api/") and is_about_a_value(exception):
+            logger.warning("refused a value: %s", exception)
+            return bad_request(request, exception)
+        if not isinstance(exception, exceptions.APIException):
+            return None
+        fault = faults(exception)[0]
+        response = answer(request, exception.status_code, fault["code"], fault["detail"])
+        for name, value in _headers(exception).items():
+            response[name] = value
+        return response
+
+
+def is_about_a_value(exception: Exception) -> bool:
+    """Whether a value was the fault: NUL, an id or a year out of range, a broken regular expression."""
+    if isinstance(exception, OperationalError):
+        return getattr(exception.__cause__, "sqlite_errorname", None) == "SQLITE_ERROR"  # of a statement's function
+    if isinstance(exception, OverflowError | ValueError) and exception.__traceback__:
+        modules = [str(frame.f_globals["__name__"]) for frame, _ in traceback.walk_tb(exception.__traceback__)]
+        # Raised by Django, while it made a value fit for a column: what our own code raises is a defect.
+        return modules[-1].startswith("django.") and any(name.startswith("django.db.") for name in modules)
+    return isinstance(exception, DataError)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """A host that is not ours, too many fields, and what else Django finds suspicious."""
+    return answer(request, 400, "bad_request", "The service does not take this request.")
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return answer(request, 403, "permission_denied", "You do not have permission to perform this action.")
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form that did not come from one of our pages, or from one that was open for too long."""
+    return answer(request, 403, "csrf_failed", "Open the page again, then send the form once more.")
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """An unknown path: a problem below `/api/`, Django's page elsewhere."""
-    if not request.path.startswith("/api/"):
-        return page_not_found(request, exception)
-    return problem_response(404, "not_found", "Not found.")
+    return answer(request, 404, "not_found", "Not found.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """A defect. What it was is in the log, under the id, and nowhere else."""
+    return answer(request, 500, "defect", f"A defect of the service. The log has it under {current_request_id()}.")
+
+
+def answer(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
+    """A problem below `/api/`, a plain page elsewhere."""
+    if request.path.startswith("/api/"):
+        return problem_response(status, code, detail)
+    title = HTTPStatus(status).phrase
+    page = PAGE.format(title=title, detail=escape(detail), request_id=escape(current_request_id()))
+    return HttpResponse(page, status=status)

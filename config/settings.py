@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import django_stubs_ext
+from corsheaders.defaults import default_headers
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from config import logs
 from config.environment import read_environment
 from config.postgresql import CONNECT_TIMEOUT, WatchfulConnection
 
@@ -32,6 +36,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "corsheaders",
     "django_filters",
     "knox",
     "drf_spectacular",
@@ -41,16 +46,20 @@ INSTALLED_APPS = [
     "analytics",
 ]
 MIDDLEWARE = [
+    "config.logs.requests",
+    "config.headers.protective_headers",
+    *(["corsheaders.middleware.CorsMiddleware"] if environment.cors_allowed_origins else []),
     "django.middleware.security.SecurityMiddleware",
     "config.bodies.whole_bodies",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.faults.DatabaseFaults",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "config.redirects.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.problems.ProblemMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -105,6 +114,7 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "users.User"
+AUTHENTICATION_BACKENDS = ["users.authentication.PasswordBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -116,6 +126,26 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 
+# Counts of wrong credentials, see users/failures.py: in Redis for all processes, else in each process.
+FAILURE_LIMIT = environment.failure_limit
+FAILURE_LIMIT_PER_ADDRESS = environment.failure_limit_per_address
+CACHES: dict[str, dict[str, Any]] = {
+    "process": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "process",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
+CACHES["default"] = CACHES["process"]
+# Requests wait for Redis: not long, and once.
+REDIS_OPTIONS = {"socket_connect_timeout": 0.5, "socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
+if environment.cache_url:
+    CACHES["default"] = {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": environment.cache_url,
+        "OPTIONS": REDIS_OPTIONS,
+    }
+
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -126,7 +156,7 @@ WHITENOISE_USE_FINDERS = True  # served straight from the packages: no collected
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "devices.authentication.DeviceKeyAuthentication",
-        "knox.auth.TokenAuthentication",
+        "users.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -135,6 +165,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.problems.exception_handler",
+    "NUM_PROXIES": environment.trusted_proxies,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 REST_KNOX = {
@@ -152,6 +183,10 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     # One request type per operation, or generated clients break.
     "PARSER_WHITELIST": ["config.parsers.JSONParser", "devices.formats.JSONReadingsParser"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.schema.with_problems",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
@@ -165,13 +200,12 @@ SECURE_HSTS_PRELOAD = environment.https_only
 SESSION_COOKIE_SECURE = environment.https_only
 CSRF_COOKIE_SECURE = environment.https_only
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "config.problems.csrf_failure"
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": environment.log_level},
-    # Django's own handlers print no traceback with DEBUG off.
-    "loggers": {"django": {"handlers": [], "propagate": True}},
-}
+# For scripts of other sites, with a token or a key: a session's cookie is not for them.
+CORS_ALLOWED_ORIGINS = environment.cors_allowed_origins
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = [*default_headers, "content-encoding", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["Location", "Retry-After", "X-Request-ID"]
+
+LOGGING = logs.configured(environment.log_level, environment.log_format)

@@ -11,5 +11,7 @@ urlpatterns = [
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
 ]
+handler400 = problems.bad_request
+handler403 = problems.forbidden
 handler404 = problems.not_found
 handler500 = faults.server_error

@@ -1,7 +1,9 @@
 """`Authorization: Device <prefix.secret>`: the key brings its device along, in one query."""
 
+import re
 from datetime import datetime, timedelta
 
+from django.http import HttpRequest
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
@@ -10,9 +12,15 @@ from rest_framework.request import Request
 
 from devices.models import DeviceKey
 from devices.principals import DevicePrincipal
+from users.failures import Attempt
 
 SCHEME = "Device"
+PLAUSIBLE_PREFIX = re.compile(r"[0-9a-f]{12}")
 LAST_USED_PRECISION = timedelta(minutes=1)
+
+
+class InvalidKey(AuthenticationFailed):
+    default_detail = "This device key is not valid."
 
 
 class DeviceKeyAuthentication(BaseAuthentication):
@@ -21,21 +29,32 @@ class DeviceKeyAuthentication(BaseAuthentication):
         scheme, _, text = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() != SCHEME.lower():
             return None
-        key = self._find(text.strip())
+        key = self._find(request, text.strip())
         note_use(key.pk, key.last_used_at)
         return DevicePrincipal(key.device), key
 
     def authenticate_header(self, request: Request) -> str:
         return SCHEME
 
-    def _find(self, text: str) -> DeviceKey:
-        prefix, _, secret = text.partition(".")
+    def _find(self, request: Request, text: str) -> DeviceKey:
+        prefix, secret, attempt = checked(request, text)
         keys = DeviceKey.objects.select_related("device").filter(device__owner__is_active=True)
-        # A prefix that no key could have is not worth a query (and a NUL in it would be an error on PostgreSQL).
-        key = keys.filter(prefix=prefix).first() if prefix.isalnum() and prefix.isascii() else None
+        key = keys.filter(prefix=prefix).first()
         if key is None or not key.matches(secret):
-            raise AuthenticationFailed("This device key is not valid.")
+            attempt.failed()
+            raise InvalidKey
+        attempt.succeeded()
         return key
+
+
+def checked(request: Request | HttpRequest, text: str) -> tuple[str, str, Attempt]:
+    """Prefix and secret of a key that is worth a query; InvalidKey or TooManyFailures for one that is not."""
+    prefix, _, secret = text.partition(".")
+    if not PLAUSIBLE_PREFIX.fullmatch(prefix):  # (a NUL in it would be an error on PostgreSQL)
+        raise InvalidKey
+    attempt = Attempt(request, "key", prefix, secret)
+    attempt.refuse_if_too_many()
+    return prefix, secret, attempt
 
 
 def note_use(key_id: int, last_used_at: datetime | None) -> None:

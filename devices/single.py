@@ -14,9 +14,10 @@ from weakref import WeakSet
 import msgspec
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from rest_framework.exceptions import APIException
 
 from devices import reading_ids, values
-from devices.authentication import note_use
+from devices.authentication import checked, note_use
 from devices.formats import DecodedReading
 from devices.rows import Row
 from devices.transactions import LOCK_BUCKETS, LOCK_CLASS
@@ -80,8 +81,9 @@ def _store(request: HttpRequest, device_id: int) -> HttpResponse | None:
     """201 or 200 with the reading; None where the usual way does not do."""
     try:
         row = _row(request.body, device_id)
-        stored = _execute(request.META["HTTP_AUTHORIZATION"], row)
-    except (InvalidValue, msgspec.MsgspecError, RecursionError, ValueError):
+        prefix, secret, attempt = checked(request, request.META["HTTP_AUTHORIZATION"].removeprefix("Device ").strip())
+        stored = _execute(prefix, secret, row)
+    except (APIException, InvalidValue, msgspec.MsgspecError, RecursionError, ValueError):
         return None
     except DatabaseError as error:
         if is_passing(error):  # the other way would only wait for it once more
@@ -89,6 +91,7 @@ def _store(request: HttpRequest, device_id: int) -> HttpResponse | None:
         return None
     if stored is None:
         return None
+    attempt.succeeded()
     key_id, last_used_at, created = stored
     with suppress(DatabaseError):  # the reading is stored, and what comes after that may not fail
         note_use(key_id, last_used_at)
@@ -102,9 +105,8 @@ def _row(body: bytes, device_id: int) -> Row:
     return Row(device_id, values.time(reading.recorded_at), *axes)
 
 
-def _execute(authorization: str, row: Row) -> tuple[int, Any, int] | None:
+def _execute(prefix: str, secret: str, row: Row) -> tuple[int, Any, int] | None:
     """The key's id, when it was last used, and how many readings are new; None where key or device do not let it."""
-    prefix, _, secret = authorization.removeprefix("Device ").strip().partition(".")
     secret_hash = hashlib.sha256(secret.encode()).hexdigest()
     with connection.cursor() as cursor:
         if connection.connection not in _prepared:

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
+from django.core.cache import caches
 from django.test import override_settings
 from rest_framework.test import APIClient
 
 from devices.models import Device
 from tests.helpers import client_of
+from users import failures
 from users.models import User
 
 
@@ -27,6 +29,13 @@ def quick_passwords() -> Iterator[None]:
     """A good hash takes a fifth of a second for each account of the cast."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_failures_yet() -> None:
+    """What went wrong in one test does not count in the next."""
+    caches["process"].clear()
+    failures._good.clear()
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def _wait(url: str, seconds: int = 60) -> None:
         try:
             urlopen(url, timeout=5).close()
             return
-        except URLError:
+        except (URLError, TimeoutError):  # the second: a worker that takes long to start
             assert time.monotonic() < deadline, f"{url} did not answer in {seconds} seconds"
             time.sleep(0.2)
 

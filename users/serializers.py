@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
+from users.failures import Attempt
 from users.integrity import save_changes, unique_or_invalid
 from users.models import User
 
@@ -71,7 +72,10 @@ class PasswordSerializer(StrictFieldsMixin):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         user = self.context["request"].user
+        attempt = Attempt(self.context["request"], "password", user.username)
+        attempt.refuse_if_too_many()
         if not user.check_password(attrs["old_password"]):
+            attempt.failed()
             raise serializers.ValidationError({"old_password": "This is not the password."}, code="wrong_password")
         _validate_password(attrs["new_password"], user, "new_password")
         return {**attrs, "user": user}

@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib.auth import update_session_auth_hash
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
-from knox.auth import TokenAuthentication
 from knox.models import AuthToken
 from knox.views import LoginView
 from rest_framework import status, viewsets
@@ -20,6 +19,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
+from users.authentication import TokenAuthentication
 from users.filters import UserFilter
 from users.integrity import save_changes
 from users.models import User

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from devices.models import Device, DeviceKey, Reading
-from tests.helpers import client_of_device, stored
+from tests.helpers import client_of, client_of_device, stored
 from users.models import User
 
 pytestmark = pytest.mark.django_db
@@ -77,3 +77,93 @@ def test_the_list_of_devices_costs_the_same_for_many(
     # 1 session, 1 user, 1 count for the pages, 1 page with owners
     with django_assert_num_queries(4):
         office.get("/admin/devices/device/")
+
+
+# What somebody types into an address or a form: a page is the answer, whatever it is.
+
+MODELS = ["auth/group", "knox/authtoken", "users/user", "devices/device"]
+QUERIES = [
+    "q=%00", "q=%ED%A0%80", "q=" + "x" * 100_000, "q=" + "a+" * 2000, "name=%00", "name__regex=(((", "name__regex=%5B",
+    "name__iregex=(?", "name__in=" + "a," * 70_000, "username=%00", "username__regex=(((", "password__startswith=p",
+    "digest=%00", "timezone__regex=(((", "owner=%00", "owner=99999999999999999999", "owner__password__startswith=a",
+    "owner__id__exact=9223372036854775808", "owner__groups__permissions__codename__regex=(((", "readings__x=nan",
+    "keys__secret_hash__startswith=a", "user=99999999999999999999", "id=99999999999999999999", "id__in=1,x", "pk=x",
+    "id__gt=1e400", "created_at__gte=9999-12-31T23:59:59-23:59", "created_at__lt=0001-01-01T00:00:00%2B23:59",
+    "created_at__year=0", "created_at__year=10000", "created_at__year=99999999999999999999", "created_at__range=1,2,3",
+    "created__year=99999999999", "date_joined__year=0", "date_joined__gte=0001-01-01T00:00:00%2B23:59",
+    "last_login__gte=9999-12-31T23:59:59-23:59", "expiry__gte=9999-12-31T23:59:59-23:59", "is_active__exact=2",
+    "is_active__exact=%00", "is_active__isnull=x", "is_staff__exact=%00", "groups__id__exact=99999999999999999999",
+    "expected_interval=1e999", "o=99999999999999999999", "o=%00", "p=-1", "p=99999999999999999999", "p=%00", "e=1",
+    "_facets=1", "_to_field=password", "_to_field=%00", "_popup=1", "name__=1", "__=1", "x=1&" * 1500,
+]  # fmt: skip
+IDS = ["0", "-1", "9223372036854775808", "99999999999999999999", "1e400", "x", "%00", "%ED%A0%80", "_00"]
+BAD_IDS = ["99999999999999999999", "x", "\x00", "-1", "1e400"]
+
+
+@pytest.fixture
+def careful_office(office: Client, alice: User, device: Device) -> Client:
+    """A 500 is an answer here, which the test then refuses; and each list has something to look through."""
+    client_of(alice)
+    client_of_device(device)
+    office.raise_request_exception = False
+    return office
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query[:50])
+def test_no_filter_of_a_list_is_a_500(careful_office: Client, model: str, query: str) -> None:
+    assert careful_office.get(f"/admin/{model}/?{query}").status_code in {200, 302, 400}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("page", ["", "change/", "delete/"])
+@pytest.mark.parametrize("id", IDS)
+def test_no_id_of_an_address_is_a_500(careful_office: Client, model: str, page: str, id: str) -> None:
+    assert careful_office.get(f"/admin/{model}/{id}/{page}").status_code in {302, 400, 404}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("form", [{}, {"post": "yes"}], ids=["asked", "confirmed"])
+@pytest.mark.parametrize("id", BAD_IDS)
+def test_no_selected_id_is_a_500(careful_office: Client, model: str, form: dict[str, str], id: str) -> None:
+    form = {"action": "delete_selected", "_selected_action": id, **form}
+    assert careful_office.post(f"/admin/{model}/", form).status_code in {200, 302, 400}
+
+
+@pytest.mark.parametrize("id", BAD_IDS)
+def test_no_selected_id_for_a_new_key_is_a_500(careful_office: Client, id: str) -> None:
+    form = {"action": "issue_key", "_selected_action": id}
+    assert careful_office.post("/admin/devices/device/", form).status_code in {302, 400}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"owner": "99999999999999999999"}, {"owner": "x"}, {"owner": "\x00"}, {"owner": "0"}, {"name": "\x00"},
+        {"timezone": "\x00"}, {"expected_interval": "nan"}, {"expected_interval": "1e999"},
+        {"keys-TOTAL_FORMS": "99999999"}, {"keys-TOTAL_FORMS": "x"}, {"keys-INITIAL_FORMS": "x"},
+        {"keys-TOTAL_FORMS": "1", "keys-INITIAL_FORMS": "1", "keys-0-id": "99999999999999999999"},
+        {"keys-TOTAL_FORMS": "1", "keys-INITIAL_FORMS": "1", "keys-0-id": "\x00"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("page", ["add/", "{pk}/change/"])
+def test_no_field_of_a_device_is_a_500(
+    careful_office: Client, alice: User, device: Device, page: str, form: dict[str, str]
+) -> None:
+    good = {"name": "a", "owner": str(alice.pk), "keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
+    response = careful_office.post(f"/admin/devices/device/{page.format(pk=device.pk)}", {**good, **form})
+    assert response.status_code in {200, 302, 400}
+
+
+@pytest.mark.parametrize("term", ["%00", "%ED%A0%80", "(((", "a+" * 2000])
+def test_no_search_for_an_owner_is_a_500(careful_office: Client, term: str) -> None:
+    where = "app_label=devices&model_name=device&field_name=owner"
+    assert careful_office.get(f"/admin/autocomplete/?{where}&term={term}").status_code in {200, 400}
+
+
+def test_a_value_error_of_our_own_is_still_a_defect(careful_office: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise ValueError("a defect")
+
+    monkeypatch.setattr("devices.admin.DeviceAdmin.get_queryset", fail)
+    assert careful_office.get("/admin/devices/device/").status_code == 500

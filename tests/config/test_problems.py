@@ -1,5 +1,7 @@
 """Errors as problems, whatever they come from."""
 
+from typing import Any
+
 import psycopg
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
@@ -7,6 +9,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
+from config import problems
 from devices.models import Device
 from devices.views import DeviceViewSet
 from tests.helpers import codes
@@ -33,6 +36,76 @@ def test_an_unknown_path_elsewhere_is_a_page(client: Client) -> None:
     response = client.get("/nowhere")
     assert response.status_code == 404
     assert response["Content-Type"].startswith("text/html")
+
+
+def test_a_page_that_is_not_there_names_the_request(client: Client) -> None:
+    response = client.get("/nowhere")
+    assert response["X-Request-ID"] in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"), [("/api/v1/devices/", "application/problem+json"), ("/docs", "text/html")]
+)
+def test_a_host_that_is_not_ours_is_400(client: Client, path: str, content_type: str) -> None:
+    response = client.get(path, headers={"Host": "somebody.else.example"})
+    assert (response.status_code, response["Content-Type"].partition(";")[0]) == (400, content_type)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/schema/", "/api/v1/devices/", "/api/v1/nowhere/", "/admin/login/"])
+@pytest.mark.parametrize("host", ["a b", "localhost:x", "[::1", "localhost\x00", "", "..", "localhost,localhost"])
+def test_a_host_that_is_none_is_no_500(client: Client, path: str, host: str) -> None:
+    client.raise_request_exception = False
+    assert client.get(path, headers={"Host": host}).status_code in {400, 401, 404}
+
+
+@pytest.mark.django_db
+def test_more_parameters_than_anybody_needs_are_400(api: APIClient) -> None:
+    response = api.get("/api/v1/devices/?" + "&".join(f"p{number}=1" for number in range(2000)))
+    assert (response.status_code, codes(response)) == (400, {"": "bad_request"})
+
+
+@pytest.mark.django_db
+def test_a_form_of_more_fields_than_anybody_needs_is_400(api: APIClient) -> None:
+    body = "&".join(f"p{number}=1" for number in range(2000))
+    response = api.post("/api/v1/devices/", body, content_type="application/x-www-form-urlencoded")
+    assert (response.status_code, codes(response)) == (400, {"": "bad_request"})
+
+
+def test_a_body_past_the_limit_is_413(client: Client, settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+    response = client.post("/api/v1/nowhere/", "x" * 11, content_type="application/json")
+    assert (response.status_code, codes(response)) == (413, {"": "too_large"})
+
+
+@pytest.mark.django_db
+def test_a_form_of_the_admin_without_its_token_is_403_and_a_page() -> None:
+    response = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "alice"})
+    assert (response.status_code, response["Content-Type"]) == (403, "text/html; charset=utf-8")
+    assert response["X-Request-ID"] in response.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_session_without_its_token_is_403_and_a_problem(alice: User) -> None:
+    browser = APIClient(enforce_csrf_checks=True)
+    browser.force_login(alice)
+    response = browser.post("/api/v1/devices/", {"name": "Pump 9"})
+    assert (response.status_code, codes(response)) == (403, {"": "permission_denied"})
+
+
+def test_a_csrf_failure_below_the_api_is_a_problem(rf: Any) -> None:
+    response = problems.csrf_failure(rf.post("/api/v1/anything/"))
+    assert (response.status_code, response["Content-Type"]) == (403, "application/problem+json")
+    assert b'"csrf_failed"' in response.content
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_a_write_to_a_path_without_its_slash_is_404_and_not_sent_on(client: Client, method: str) -> None:
+    response = getattr(client, method)("/api/v1/devices")
+    assert (response.status_code, codes(response)) == (404, {"": "not_found"})
+
+
+def test_a_read_of_a_path_without_its_slash_is_sent_on(client: Client) -> None:
+    assert client.get("/api/v1/devices")["Location"] == "/api/v1/devices/"
 
 
 @pytest.mark.django_db

@@ -73,6 +73,17 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     assert references - {f"#/components/schemas/{name}" for name in schemas} == set()
 
 
+@pytest.mark.parametrize("status", ["429", "500"])
+def test_every_operation_tells_of_its_problems(document: dict[str, Any], status: str) -> None:
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    silent = [o["operationId"] for o in operations(document) if o["responses"][status]["content"] != problem]
+    assert silent == []
+
+
+def test_429_tells_of_its_header(document: dict[str, Any]) -> None:
+    assert all("Retry-After" in operation["responses"]["429"]["headers"] for operation in operations(document))
+
+
 def test_the_service_hands_out_the_same_document_to_anybody(client: Client, document: dict[str, Any]) -> None:
     response = client.get("/api/v1/schema/")
     assert response.status_code == 200

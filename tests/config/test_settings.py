@@ -107,6 +107,11 @@ def test_every_wrong_variable_is_named_at_once() -> None:
         ("DATABASE_POOL_SIZE", "0"),
         ("OPEN_REGISTRATION", "2"),
         ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("TRUSTED_PROXIES", "-1"),
+        ("FAILURE_LIMIT", "0"),
+        ("FAILURE_LIMIT_PER_ADDRESS", "many"),
+        ("CACHE_URL", "memcached://host:11211"),
     ],
 )
 def test_a_wrong_variable_is_refused_by_name(name: str, value: str) -> None:
@@ -230,6 +235,32 @@ def test_https_can_be_turned_off_by_name(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_pages_are_redirected_to_https_and_calls_are_not(path: str, status: int) -> None:
     with override_settings(SECURE_SSL_REDIRECT=True):
         assert Client().get(path).status_code == status
+
+
+def test_origins_that_are_named_turn_cors_on() -> None:
+    script = "from django.conf import settings; print(settings.MIDDLEWARE, settings.CORS_ALLOWED_ORIGINS)"
+    result = run_django(script, CORS_ALLOWED_ORIGINS="https://a.example,https://b.example")
+    assert "corsheaders.middleware.CorsMiddleware" in result.stdout
+    assert "['https://a.example', 'https://b.example']" in result.stdout
+
+
+def test_an_origin_without_scheme_is_refused() -> None:
+    result = run("python manage.py check", SECRET_KEY=KEY, CORS_ALLOWED_ORIGINS="a.example")
+    assert result.returncode != 0
+    assert "a.example" in result.stderr
+
+
+def test_the_counts_are_in_redis_where_it_is_named() -> None:
+    script = "from django.core.cache import caches; print(type(caches['default']).__name__)"
+    assert run_django(script, CACHE_URL="redis://127.0.0.1:1/0").stdout.strip() == "RedisCache"
+    assert run_django(script).stdout.strip() == "LocMemCache"
+
+
+def run_django(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", f"import django; django.setup(); {script}"]
+    common = {"ENV_FILE": "", "SECRET_KEY": KEY, "DATABASE_URL": "sqlite:///:memory:"}
+    environment = common | {"DJANGO_SETTINGS_MODULE": "config.settings", **variables}
+    return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
 
 
 @pytest.mark.django_db
