@@ -1,0 +1,35 @@
+"""One hostile request as data: what is sent, by whom, and how it has to be answered."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+CSV = "text/csv"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request and its answer.
+
+    Path, headers and small bodies may name what the house holds, such as {device}, {foreign} or {reading}: see
+    `house`. A path is below `/api/v1/` unless it begins with a slash.
+    """
+
+    name: str
+    method: str
+    path: str
+    status: int | None  # None: anything below 500
+    code: str = ""  # of the first error
+    body: bytes | Callable[[], bytes] = b""
+    media_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    sender: str = "alice"
+    stores: int = 0  # how many readings, of what is odd but right
+
+    @property
+    def title(self) -> str:
+        return f"{self.method} {self.path[:60]}: {self.name}"
+
+    def content(self) -> bytes:
+        return self.body() if callable(self.body) else self.body

@@ -1,0 +1,3 @@
+from tests.hostile.case import Case
+
+CASES: list[Case] = []

@@ -1,0 +1,99 @@
+"""The corpus of hostile requests: each gets the answer that its case names, and changes nothing."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+
+from tests.hostile import documents, headers, lists, office, paths, readings
+from tests.hostile.case import Case
+from tests.hostile.defects import DEFECTS
+from tests.hostile.house import House, contents, demolish
+
+CASES: list[Case] = [
+    *paths.CASES, *headers.CASES, *documents.CASES, *readings.CASES, *lists.CASES, *office.CASES
+]  # fmt: skip
+PROBLEM = {"type", "title", "status", "detail", "errors"}
+# What a status has to bring along.
+HEADERS = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After", 503: "Retry-After"}
+
+
+class Houses:
+    """The house of all cases; a new one after a case that has spoilt it."""
+
+    house: House | None = None
+
+    def get(self) -> House:
+        if self.house is None:
+            demolish()
+            self.house = House.build()
+        return self.house
+
+
+@pytest.fixture(scope="module")
+def db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Committed for real: a transaction around each test would hide what an error does to the next request."""
+    with django_db_blocker.unblock():
+        yield
+        demolish()
+
+
+@pytest.fixture(scope="module")
+def houses(db: None) -> Houses:
+    return Houses()
+
+
+@pytest.fixture
+def house(houses: Houses) -> Iterator[House]:
+    house = houses.get()
+    yield house
+    if contents() != house.rows:
+        houses.house = None
+
+
+def parameters() -> Iterator[Any]:
+    for case in CASES:
+        reason = next((reason for pattern, reason in DEFECTS.items() if pattern.search(case.title)), None)
+        marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
+        yield pytest.param(case, id=case.title, marks=marks)
+
+
+@pytest.mark.parametrize("case", list(parameters()))
+def test_a_hostile_request_is_answered_and_changes_nothing(
+    house: House, case: Case, record_property: Any
+) -> None:
+    record_property("hostile_requests", 1)
+    response = house.send(case)
+    content = response.getvalue()  # streamed to the end
+    assert house.forget_new_readings() == case.stores
+    assert contents() == house.rows
+    assert house.list_statuses() == [200, 200, 200]
+    if case.status is None:
+        assert response.status_code < 500, content
+    else:
+        assert (response.status_code, first_code(response)) == (case.status, case.code or first_code(response)), content
+    if case.path.startswith("/api/") or not case.path.startswith("/"):
+        assert_that_an_error_is_a_problem(response, case)
+
+
+def first_code(response: Any) -> str:
+    return str(response.json()["errors"][0]["code"]) if "json" in response.get("Content-Type", "") and response.status_code >= 400 else ""
+
+
+def assert_that_an_error_is_a_problem(response: Any, case: Case) -> None:
+    if response.status_code < 400:
+        return
+    assert response.status_code not in HEADERS or response[HEADERS[response.status_code]]
+    if case.method == "HEAD" or "html" in case.headers.get("Accept", ""):
+        return
+    assert response["Content-Type"] == "application/problem+json"
+    problem = response.json()
+    assert set(problem) == PROBLEM
+    assert (problem["status"], problem["title"]) == (response.status_code, HTTPStatus(response.status_code).phrase)
+    assert problem["errors"]
+    assert all(set(error) == {"pointer", "code", "detail"} for error in problem["errors"])
+
+
+def test_the_cases_are_distinct() -> None:
+    assert len({case.title for case in CASES}) == len(CASES)
