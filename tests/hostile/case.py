@@ -29,7 +29,8 @@ class Case:
 
     @property
     def title(self) -> str:
-        return f"{self.method} {self.path[:60]}: {self.name}"
+        path = self.path if len(self.path) < 100 else f"{self.path[:30]}...{self.path[-30:]}"
+        return f"{self.method[:10]} {path}: {self.name}, by {self.sender}"
 
     def content(self) -> bytes:
         return self.body() if callable(self.body) else self.body

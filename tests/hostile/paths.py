@@ -107,6 +107,8 @@ OVERRIDES = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"]
 
 def of_ids() -> Iterator[Case]:
     for method, path in api_routes():
+        if path.endswith(".json"):
+            continue  # the same views once more
         for name in set(PLACEHOLDER.findall(path)) & {"device", "alice"}:
             for title, value in BAD_IDS if method in ("GET", "DELETE") or "readings" in path else BAD_IDS[:9]:
                 bad = path.replace(f"{{{name}}}", value.replace("{device}", f"{{{name}}}"))

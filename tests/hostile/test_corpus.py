@@ -46,10 +46,10 @@ def houses(db: None) -> Houses:
 
 @pytest.fixture
 def house(houses: Houses) -> Iterator[House]:
-    house = houses.get()
+    house, houses.house = houses.get(), None
     yield house
-    if contents() != house.rows:
-        houses.house = None
+    if house.is_sound:
+        houses.house = house
 
 
 def parameters() -> Iterator[Any]:
@@ -64,11 +64,13 @@ def test_a_hostile_request_is_answered_and_changes_nothing(
     house: House, case: Case, record_property: Any
 ) -> None:
     record_property("hostile_requests", 1)
+    house.is_sound = False
     response = house.send(case)
     content = response.getvalue()  # streamed to the end
-    assert house.forget_new_readings() == case.stores
+    assert not case.stores or house.forget_new_readings() == case.stores
     assert contents() == house.rows
-    assert house.list_statuses() == [200, 200, 200]
+    assert house.list_status(case) == 200
+    house.is_sound = True
     if case.status is None:
         assert response.status_code < 500, content
     else:
@@ -78,7 +80,8 @@ def test_a_hostile_request_is_answered_and_changes_nothing(
 
 
 def first_code(response: Any) -> str:
-    return str(response.json()["errors"][0]["code"]) if "json" in response.get("Content-Type", "") and response.status_code >= 400 else ""
+    is_problem = response.get("Content-Type") == "application/problem+json" and response.content
+    return str(response.json()["errors"][0]["code"]) if is_problem else ""
 
 
 def assert_that_an_error_is_a_problem(response: Any, case: Case) -> None:
