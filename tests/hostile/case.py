@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+Rubbish = TypeVar("Rubbish")
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -34,3 +37,8 @@ class Case:
 
     def content(self) -> bytes:
         return self.body() if callable(self.body) else self.body
+
+
+def for_route(path: str, thorough: tuple[str, ...], values: list[Rubbish], few: int) -> list[Rubbish]:
+    """All values for the paths that are tried thoroughly, the first few of them for every other one."""
+    return values if path in thorough else values[:few]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from tests.hostile.case import Case
+from tests.hostile.case import Case, for_route
 from tests.routes import api_paths, api_routes
 
 READING = b'{"recorded_at": "2026-03-01T00:00:00Z", "x": 1, "y": 2, "z": 3}'
@@ -69,20 +69,20 @@ BAD_PREFIXES = [
 ]
 # Paths that lead nowhere, or nowhere further than a plain one.
 NOWHERE = [
-    "/api", "/api/", "/api/v2/", "/api/v01/devices/", "/API/V1/DEVICES/", "/api/v1/nowhere/", "/api/v1/devices//",
+    "/api/", "/api/v2/", "/api/v01/devices/", "/api/v1/nowhere/", "/api/v1/devices//",
     "/api/v1//devices/", "/api//v1/devices/", "/api/v1/./devices/", "/api/v1/users/../devices/", "/api/v1/%2e%2e/admin/",
-    "/api/v1/..%2f..%2fadmin/", "/api/v1/devices%2F", "/api/v1/devices%00/", "/api/v1/%00", "/api/v1/devices/;a=b/",
+    "/api/v1/..%2f..%2fadmin/", "/api/v1/devices%00/", "/api/v1/%00", "/api/v1/devices/;a=b/",
     "/api/v1/devices;a=b/", "/api/v1/%ff%fe/", "/api/v1/%c0%ae%c0%ae/", "/api/v1/%zz/", "/api/v1/%u0041/", "/api/v1/%",
     "/api/v1/devices/{device}/nowhere/", "/api/v1/devices/{device}/readings/{reading}/nowhere/",
     "/api/v1/devices/{device}/readings/export/nowhere/", "/api/v1/devices/{device}/readings//",
     "/api/v1/devices/{device}/keys//", "/api/v1/users/me/password/nowhere/", "/api/v1/users/ME/", "/api/v1/auth/",
     "/api/v1/auth/token/nowhere/", "/api/v1/devices/\\/", "/api/v1/devices/%5c/", "/api/v1/*/", "/api/v1/{{7*7}}/",
     "/api/v1/%7Bdevice%7D/", "/api/v1/%F0%9F%92%A9/", "/api/v1/devices/%E2%80%AE/", "/api/v1/<script>/",
-    "/api/v1/.env", "/api/v1/.git/config", "/api/v1/devices.xml%00/", "/api/v1/devices/?/../", "/api/v1/__debug__/",
+    "/api/v1/.env", "/api/v1/.git/config", "/api/v1/devices.xml%00/", "/api/v1/__debug__/",
     "/api/v1/" + "a" * 4_000 + "/", "/api/v1/" + "a/" * 2_000, "/api/v1/" + "%2e%2e/" * 500, "/api/v1/" + "../" * 500,
 ]  # fmt: skip
 ELSEWHERE = [
-    "/.env", "/.git/config", "/wp-login.php", "/static/", "/static/../config/settings.py", "/static/..%2fconfig%2fsettings.py",
+    "/api", "/API/V1/DEVICES/",     "/.env", "/.git/config", "/wp-login.php", "/static/", "/static/../config/settings.py", "/static/..%2fconfig%2fsettings.py",
     "/static/%2e%2e/%2e%2e/etc/passwd", "/static/%00", "/static/%ff", "/static/admin/css/base.css%00", "/static/admin/",
     "/static//etc/passwd", "/static/" + "a" * 4_000, "/docs%00", "/health/%00", "/health/live/..", "/%00", "/%ff", "/%",
     "/metrics%00", "/favicon.ico", "/health/ready%0a", "/cgi-bin/%%32%65%%32%65/etc/passwd", "/admin%00/",
@@ -99,6 +99,7 @@ SLASHLESS = [
     ("DELETE", "devices/{device}/readings"),
     ("POST", "auth/token"),
 ]
+THOROUGH = ("devices/{device}/", "users/{alice}/", "devices/{device}/readings/", "devices/{device}/analytics/")
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 ODD_METHODS = ["TRACE", "CONNECT", "PROPFIND", "QUERY", "LINK", "FOO", "G-E-T", "_", "A" * 1_000]
 # A method in a header or a form is none: neither has a reading gone afterwards.
@@ -109,8 +110,8 @@ def of_ids() -> Iterator[Case]:
     for method, path in api_routes():
         if path.endswith(".json"):
             continue  # the same views once more
-        for name in set(PLACEHOLDER.findall(path)) & {"device", "alice"}:
-            for title, value in BAD_IDS if method in ("GET", "DELETE") or "readings" in path else BAD_IDS[:9]:
+        for name in {"device", "alice"} & set(PLACEHOLDER.findall(path)):
+            for title, value in for_route(path, THOROUGH if method == "GET" else (), BAD_IDS, 9):
                 bad = path.replace(f"{{{name}}}", value.replace("{device}", f"{{{name}}}"))
                 yield Case(f"the id is {title}", method, bad, 404, "not_found", READING, sender="root")
     for title, value in BAD_PREFIXES:
@@ -127,7 +128,7 @@ def of_paths() -> Iterator[Case]:
 
 def of_methods() -> Iterator[Case]:
     for path, methods in api_paths().items():
-        for method in [*METHODS, *ODD_METHODS]:
+        for method in [*METHODS, *for_route(path, THOROUGH, ODD_METHODS, 2)]:
             if method not in methods:
                 yield Case("no such method", method, path, 405, "method_not_allowed", sender="root")
         head = 200 if "GET" in methods else 405
