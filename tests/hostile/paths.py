@@ -128,9 +128,13 @@ def of_paths() -> Iterator[Case]:
 
 def of_methods() -> Iterator[Case]:
     for path, methods in api_paths().items():
+        if path.endswith(".json") and "GET" in methods:
+            yield Case("a format for a suffix", "GET", path, 200, sender="root")
         for method in [*METHODS, *for_route(path, THOROUGH, ODD_METHODS, 2)]:
             if method not in methods:
                 yield Case("no such method", method, path, 405, "method_not_allowed", sender="root")
+        if path.endswith(".json"):
+            continue
         head = 200 if "GET" in methods else 405
         yield Case("as GET, or not at all", "HEAD", path, head, sender="root")
         yield Case("what there is", "OPTIONS", path, 200, sender="root")
