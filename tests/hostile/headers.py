@@ -65,7 +65,7 @@ COOKIES = [
     ("a token against forgery with a NUL", r'csrftoken="\000"'),
 ]
 HOSTS = [
-    ("another", "evil.example"), ("another with a port", "evil.example:80"), ("a port too large", "testserver:99999999"),
+    ("another", "evil.example"), ("another with a port", "evil.example:80"),
     ("no port", "testserver:"), ("a port that is none", "testserver:x"), ("a space", "test server"), ("a NUL", "testserver\0"),
     ("no ASCII", "testserver\xff"), ("an open bracket", "[::1"), ("a path", "testserver/../"), ("a name within", "a@testserver"),
     ("dots", ".."), ("a tag", "<script>"), ("a comma", "testserver,evil.example"), ("8,000 letters", "a" * 8_000),
@@ -80,8 +80,8 @@ ACCEPTED = [
     ("an indent of Arabic digits", "application/json; indent=\xd9\xa3", 200),
     ("an indent with a NUL", "application/json; indent=\0", 200),
     ("a version that there is not", "application/json; version=99", 200),
-    ("2,000 types", ",".join(f"a/{number}" for number in range(2_000)) + ",*/*", 200),
-    ("parameters without end", "application/json" + ";a=b" * 2_000, 200),
+    ("2,000 types", ",".join(f"a/{number}" for number in range(2_000)) + ",*/*", 406),
+    ("parameters without end", "application/json" + ";a=b" * 2_000, 406),
     ("an open quote", 'application/json; indent="', 200),
 ]  # fmt: skip
 HARMLESS = [
