@@ -14,7 +14,7 @@ class _AllEndpoints(EndpointEnumerator):
     """Those without a place in the OpenAPI document too."""
 
     def should_include_endpoint(self, path: str, callback: Any) -> bool:
-        return is_api_view(callback)  # type: ignore[no-any-return]
+        return is_api_view(callback)
 
 
 @cache
@@ -33,4 +33,4 @@ def api_paths() -> dict[str, list[str]]:
 def _named(path: str) -> str:
     for name, ours in PLACEHOLDERS.items():
         path = path.replace(name, ours)
-    return FORMAT.sub(".json", path)
+    return FORMAT.sub(".json", path).replace(".json/", ".json")

@@ -69,7 +69,12 @@ BODIES = {
 MISSING = {"alice": 999_999, "device": 999_999, "prefix": "0123456789ab", "reading": "A" * 43}
 WITHOUT_SUFFIX = [path for path in api_paths() if not path.endswith(".json")]
 ROUTES_WITH_AN_ID = [(method, path) for method, path in api_routes() if "{" in path and not path.endswith(".json")]
-BROKEN_SUFFIXES = ("analytics.json", "latest.json", "me.json", "/.json")  # answer 500: see the corpus of hostile requests
+BROKEN_SUFFIXES = (
+    "analytics.json",
+    "latest.json",
+    "me.json",
+    "/.json",
+)  # answer 500: see the corpus of hostile requests
 CASES = [
     pytest.param(method, path, caller, int(status), id=f"{method} {path} by {caller}")
     for method, path, statuses in ACCESS
@@ -168,8 +173,7 @@ def test_somebody_elses_object_and_a_missing_one_answer_alike(
 ) -> None:
     """Byte for byte, headers and all."""
     foreign, missing = (
-        send(callers[caller], method, f"/api/v1/{path.format(**names)}", BODIES.get(path))
-        for names in (ids, MISSING)
+        send(callers[caller], method, f"/api/v1/{path.format(**names)}", BODIES.get(path)) for names in (ids, MISSING)
     )
     assert (foreign.status_code, foreign.content) == (missing.status_code, missing.content)
     assert foreign.headers == missing.headers
@@ -261,13 +265,21 @@ def test_a_suffix_for_the_format_opens_no_other_door(
     for method, path in api_routes():
         if path.endswith(".json") and method == "GET" and not path.endswith(BROKEN_SUFFIXES):
             plain, with_suffix = (
-                callers[caller].get(f"/api/v1/{text.format(**ids)}") for text in (path.removesuffix(".json") + "/", path)
+                callers[caller].get(f"/api/v1/{text.format(**ids)}")
+                for text in (path.removesuffix(".json") + "/", path)
             )
             assert with_suffix.status_code == plain.status_code
 
 
 def test_the_pages_of_the_back_office_are_for_staff_alone(alice: User, client: Client) -> None:
     client.force_login(alice)
-    for pattern in ("", "users/user/", "users/user/1/change/", "devices/device/", "devices/device/1/delete/", "nowhere/"):
+    for pattern in (
+        "",
+        "users/user/",
+        "users/user/1/change/",
+        "devices/device/",
+        "devices/device/1/delete/",
+        "nowhere/",
+    ):
         response = client.get(f"/admin/{pattern}")
         assert (response.status_code, response.headers["Location"].split("?")[0]) == (302, "/admin/login/")

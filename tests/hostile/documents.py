@@ -99,7 +99,7 @@ LENGTHS = [
     ("two numbers", "2, 2", 400, "invalid_length"),
     ("a superscript digit", "\u00b2", 400, "invalid_length"),
 ]
-CUT = "--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nx"
+CUT = '--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nx'
 FORMS = [
     ("no boundary", "multipart/form-data", b"x"),
     ("an empty boundary", "multipart/form-data; boundary=", b"x"),
@@ -109,27 +109,48 @@ FORMS = [
     ("nothing", "multipart/form-data; boundary=b", b""),
     ("another boundary", "multipart/form-data; boundary=b", b"--c\r\n\r\n--c--"),
     ("cut short in its head", "multipart/form-data; boundary=b", b"--b\r\nContent-Dis"),
-    ("base64 that is none", "multipart/form-data; boundary=b",
-     b'--b\r\nContent-Disposition: form-data; name="name"\r\nContent-Transfer-Encoding: base64\r\n\r\n====\r\n--b--'),
-    ("1,001 parts", "multipart/form-data; boundary=b",
-     b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nx\r\n' * 1_001 + b"--b--"),
-    ("200 files", "multipart/form-data; boundary=b",
-     b'--b\r\nContent-Disposition: form-data; name="f"; filename="../../f"\r\n\r\nx\r\n' * 200 + b"--b--"),
-    ("a NUL in a name", "multipart/form-data; boundary=b",
-     b'--b\r\nContent-Disposition: form-data; name="na\0me"\r\n\r\nx\r\n--b--'),
-    ("a NUL in a value", "multipart/form-data; boundary=b",
-     b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n\0\r\n--b--'),
-    ("no UTF-8", "multipart/form-data; boundary=b",
-     b'--b\r\nContent-Disposition: form-data; name="n\xff"\r\n\r\n\xff\r\n--b--'),
-    ("a charset that there is not", "multipart/form-data; boundary=b; charset=klingon",
-     b'--b\r\nContent-Disposition: form-data; name="n"\r\n\r\nx\r\n--b--'),
+    (
+        "base64 that is none",
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="name"\r\nContent-Transfer-Encoding: base64\r\n\r\n====\r\n--b--',
+    ),
+    (
+        "1,001 parts",
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nx\r\n' * 1_001 + b"--b--",
+    ),
+    (
+        "200 files",
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="f"; filename="../../f"\r\n\r\nx\r\n' * 200 + b"--b--",
+    ),
+    (
+        "a NUL in a name",
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="na\0me"\r\n\r\nx\r\n--b--',
+    ),
+    (
+        "a NUL in a value",
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n\0\r\n--b--',
+    ),
+    (
+        "no UTF-8",
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="n\xff"\r\n\r\n\xff\r\n--b--',
+    ),
+    (
+        "a charset that there is not",
+        "multipart/form-data; boundary=b; charset=klingon",
+        b'--b\r\nContent-Disposition: form-data; name="n"\r\n\r\nx\r\n--b--',
+    ),
     ("1,001 fields", FORM, b"&".join(b"f%d=1" % number for number in range(1_001))),
     ("a NUL in a value, encoded", FORM, b"name=%00&username=%00"),
     ("unknown fields", FORM, b"is_superuser=on&is_staff=1"),
     ("no UTF-8, encoded", FORM, b"n%ff=%ff"),
     ("a charset that there is not, encoded", FORM + "; charset=klingon", b"n=x"),
     ("UTF-16, encoded", FORM + "; charset=utf-16", b"n=x"),
-]  # fmt: skip
+]
 
 Field = tuple[str, str, str]  # its name, the JSON of its value, the code
 BAD_DEVICE_FIELDS: list[Field] = [
@@ -266,17 +287,28 @@ def of_json() -> Iterator[Case]:
         for name, body in WRONG_SHAPES:
             if path != "auth/token/" or "unknown" not in name:
                 yield Case(f"{name} for an object", method, path, 400, "", body, sender="root")
-    yield Case("a name twice in an object", "POST", "devices/{device}/readings/", 201, "",
-               b'{"x": 1, "x": 5, "y": 2, "z": 3, "recorded_at": "2026-03-01T00:00:00Z"}', stores=1)  # fmt: skip
+    yield Case(
+        "a name twice in an object",
+        "POST",
+        "devices/{device}/readings/",
+        201,
+        "",
+        b'{"x": 1, "x": 5, "y": 2, "z": 3, "recorded_at": "2026-03-01T00:00:00Z"}',
+        stores=1,
+    )
 
 
 def of_media_types() -> Iterator[Case]:
     for method, path in writing():
         for name, media_type in for_route(path, THOROUGH, MEDIA_TYPES, 3):
-            yield Case(f"{name} as media type", method, path, 415, "unsupported_media_type", b"{}", media_type, sender="root")
+            yield Case(
+                f"{name} as media type", method, path, 415, "unsupported_media_type", b"{}", media_type, sender="root"
+            )
         if "readings" in path:
             for media_type in (FORM, "multipart/form-data; boundary=b"):
-                yield Case(f"a form as {media_type[:11]}", method, path, 415, "unsupported_media_type", b"x=1", media_type)
+                yield Case(
+                    f"a form as {media_type[:11]}", method, path, 415, "unsupported_media_type", b"x=1", media_type
+                )
     for media_type in (CSV, NDJSON):
         for method in ("PUT", "PATCH"):
             path = "devices/{device}/readings/{reading}/"
@@ -297,8 +329,15 @@ def of_sizes() -> Iterator[Case]:
     for method in ("GET", "DELETE", "OPTIONS", "FOO"):
         path = "devices/{device}/"
         yield Case("a byte more than 16 MiB", method, path, 413, "too_large", too_large(b"{", b"}"))
-    yield Case("chunks", "POST", "devices/{device}/readings/", 411, "length_required",
-               b"2\r\n{}\r\n0\r\n\r\n", headers={"Transfer-Encoding": "chunked"})  # fmt: skip
+    yield Case(
+        "chunks",
+        "POST",
+        "devices/{device}/readings/",
+        411,
+        "length_required",
+        b"2\r\n{}\r\n0\r\n\r\n",
+        headers={"Transfer-Encoding": "chunked"},
+    )
 
 
 def of_forms() -> Iterator[Case]:

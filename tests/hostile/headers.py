@@ -65,17 +65,36 @@ COOKIES = [
     ("a token against forgery with a NUL", r'csrftoken="\000"'),
 ]
 HOSTS = [
-    ("another", "evil.example"), ("another with a port", "evil.example:80"),
-    ("no port", "testserver:"), ("a port that is none", "testserver:x"), ("a space", "test server"), ("a NUL", "testserver\0"),
-    ("no ASCII", "testserver\xff"), ("an open bracket", "[::1"), ("a path", "testserver/../"), ("a name within", "a@testserver"),
-    ("dots", ".."), ("a tag", "<script>"), ("a comma", "testserver,evil.example"), ("8,000 letters", "a" * 8_000),
-    ("a line feed", "testserver\nevil.example"), ("an underscore", "test_server"), ("a percent sign", "%00"),
-]  # fmt: skip
+    ("another", "evil.example"),
+    ("another with a port", "evil.example:80"),
+    ("no port", "testserver:"),
+    ("a port that is none", "testserver:x"),
+    ("a space", "test server"),
+    ("a NUL", "testserver\0"),
+    ("no ASCII", "testserver\xff"),
+    ("an open bracket", "[::1"),
+    ("a path", "testserver/../"),
+    ("a name within", "a@testserver"),
+    ("dots", ".."),
+    ("a tag", "<script>"),
+    ("a comma", "testserver,evil.example"),
+    ("8,000 letters", "a" * 8_000),
+    ("a line feed", "testserver\nevil.example"),
+    ("an underscore", "test_server"),
+    ("a percent sign", "%00"),
+]
 ACCEPTED = [
-    ("XML", "application/xml", 406), ("a slash", "/", 406), ("a word", "json", 406), ("a NUL", "\0", 406),
-    ("no ASCII", "\xff/\xff", 406), ("commas", ",,,,", 406), ("8,000 letters", "a" * 8_000, 406),
-    ("a weight that is none", "application/json;q=NaN", 200), ("an indent that is none", "application/json; indent=x", 200),
-    ("a huge indent", "application/json; indent=999999999999", 200), ("a negative indent", "application/json; indent=-5", 200),
+    ("XML", "application/xml", 406),
+    ("a slash", "/", 406),
+    ("a word", "json", 406),
+    ("a NUL", "\0", 406),
+    ("no ASCII", "\xff/\xff", 406),
+    ("commas", ",,,,", 406),
+    ("8,000 letters", "a" * 8_000, 406),
+    ("a weight that is none", "application/json;q=NaN", 200),
+    ("an indent that is none", "application/json; indent=x", 200),
+    ("a huge indent", "application/json; indent=999999999999", 200),
+    ("a negative indent", "application/json; indent=-5", 200),
     ("an indent of 5,000 digits", "application/json; indent=" + "9" * 5_000, 406),
     ("an indent of Arabic digits", "application/json; indent=\xd9\xa3", 200),
     ("an indent with a NUL", "application/json; indent=\0", 200),
@@ -83,24 +102,67 @@ ACCEPTED = [
     ("2,000 types", ",".join(f"a/{number}" for number in range(2_000)) + ",*/*", 406),
     ("parameters without end", "application/json" + ";a=b" * 2_000, 406),
     ("an open quote", 'application/json; indent="', 200),
-]  # fmt: skip
+]
 HARMLESS = [
-    ("X-Forwarded-Host", "evil.example"), ("X-Forwarded-For", "127.0.0.1"), ("X-Forwarded-For", "\0"),
-    ("X-Forwarded-For", "1" * 8_000), ("X-Forwarded-For", "1.1.1.1, " * 500), ("X-Forwarded-Proto", "https"),
-    ("X-Forwarded-Proto", "gopher\0"), ("X-Forwarded-Port", "-1"), ("X-Forwarded-Prefix", "/admin"), ("Forwarded", 'for="_"'),
-    ("X-Real-IP", "::1%lo"), ("X-Original-URL", "/admin/"), ("X-Rewrite-URL", "/admin/"), ("X-Remote-User", "root"),
-    ("Remote-User", "root"), ("X-Script-Name", "/x"), ("Range", "bytes=0-0,-1,99999999999999999999-"), ("Range", "\0"),
-    ("If-Modified-Since", "yesterday"), ("If-Modified-Since", "Mon, 01 Jan 99999 00:00:00 GMT"), ("If-None-Match", '"'),
-    ("If-None-Match", "*"), ("If-Match", "*"), ("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT"),
-    ("Accept-Language", "../../etc/passwd"), ("Accept-Language", "\0"), ("Accept-Language", "x-" * 4_000), ("Accept-Charset", "utf-7"),
-    ("Accept-Encoding", "identity;q=0"), ("Accept-Encoding", "\0"), ("User-Agent", "\0"), ("User-Agent", "a" * 8_000),
-    ("User-Agent", "() { :; }; echo"), ("User-Agent", "${jndi:ldap://127.0.0.1/a}"), ("Referer", "\xff"), ("Referer", "http://[::1"),
-    ("Origin", "null"), ("Origin", "http://[::1"), ("Origin", "\0"), ("Upgrade", "h2c"), ("Connection", "Authorization"),
-    ("Expect", "200-maybe"), ("Max-Forwards", "-1"), ("TE", "trailers"), ("Trailer", "Authorization"), ("Date", "never"),
-    ("Content-Encoding", "gzip"), ("Content-MD5", "x"), ("X-Request-ID", "\0\xff"), ("X-Request-ID", "a" * 8_000),
-    ("X-Request-ID", "a\nb"), ("traceparent", "00-0-0-0"), ("Access-Control-Request-Method", "\0"), ("X-Requested-With", "\xff"),
-    ("X-CSRFToken", "\0"), ("Sec-Fetch-Site", "\0"), ("Purpose", "prefetch"), ("X-HTTP-Method-Override", "\0"),
-]  # fmt: skip
+    ("X-Forwarded-Host", "evil.example"),
+    ("X-Forwarded-For", "127.0.0.1"),
+    ("X-Forwarded-For", "\0"),
+    ("X-Forwarded-For", "1" * 8_000),
+    ("X-Forwarded-For", "1.1.1.1, " * 500),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Proto", "gopher\0"),
+    ("X-Forwarded-Port", "-1"),
+    ("X-Forwarded-Prefix", "/admin"),
+    ("Forwarded", 'for="_"'),
+    ("X-Real-IP", "::1%lo"),
+    ("X-Original-URL", "/admin/"),
+    ("X-Rewrite-URL", "/admin/"),
+    ("X-Remote-User", "root"),
+    ("Remote-User", "root"),
+    ("X-Script-Name", "/x"),
+    ("Range", "bytes=0-0,-1,99999999999999999999-"),
+    ("Range", "\0"),
+    ("If-Modified-Since", "yesterday"),
+    ("If-Modified-Since", "Mon, 01 Jan 99999 00:00:00 GMT"),
+    ("If-None-Match", '"'),
+    ("If-None-Match", "*"),
+    ("If-Match", "*"),
+    ("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT"),
+    ("Accept-Language", "../../etc/passwd"),
+    ("Accept-Language", "\0"),
+    ("Accept-Language", "x-" * 4_000),
+    ("Accept-Charset", "utf-7"),
+    ("Accept-Encoding", "identity;q=0"),
+    ("Accept-Encoding", "\0"),
+    ("User-Agent", "\0"),
+    ("User-Agent", "a" * 8_000),
+    ("User-Agent", "() { :; }; echo"),
+    ("User-Agent", "${jndi:ldap://127.0.0.1/a}"),
+    ("Referer", "\xff"),
+    ("Referer", "http://[::1"),
+    ("Origin", "null"),
+    ("Origin", "http://[::1"),
+    ("Origin", "\0"),
+    ("Upgrade", "h2c"),
+    ("Connection", "Authorization"),
+    ("Expect", "200-maybe"),
+    ("Max-Forwards", "-1"),
+    ("TE", "trailers"),
+    ("Trailer", "Authorization"),
+    ("Date", "never"),
+    ("Content-Encoding", "gzip"),
+    ("Content-MD5", "x"),
+    ("X-Request-ID", "\0\xff"),
+    ("X-Request-ID", "a" * 8_000),
+    ("X-Request-ID", "a\nb"),
+    ("traceparent", "00-0-0-0"),
+    ("Access-Control-Request-Method", "\0"),
+    ("X-Requested-With", "\xff"),
+    ("X-CSRFToken", "\0"),
+    ("Sec-Fetch-Site", "\0"),
+    ("Purpose", "prefetch"),
+    ("X-HTTP-Method-Override", "\0"),
+]
 FORGERIES = [
     ("no token", {}),
     ("an empty token", {"X-CSRFToken": ""}),
@@ -119,7 +181,7 @@ ROW = b'{"recorded_at": "2026-03-01T00:00:00Z", "x": 1, "y": 2, "z": 3}'
 
 def of_credentials() -> Iterator[Case]:
     for method, path in api_routes():
-        if path not in PUBLIC and not path.endswith(".json") or method == "DELETE" and "auth" in path:
+        if (path not in PUBLIC and not path.endswith(".json")) or (method == "DELETE" and "auth" in path):
             for name, text in for_route(path, (READ,), CREDENTIALS, 3):
                 headers = {"Authorization": text}
                 yield Case(f"credentials, {name}", method, path, 401, "", ROW, headers=headers, sender="nobody")
@@ -157,7 +219,7 @@ def of_the_rest() -> Iterator[Case]:
     for path, methods in api_paths().items():
         if "GET" in methods and not path.endswith(".json"):
             page = {"Accept": "text/html,application/xhtml+xml"}
-            yield Case("as a page", "GET", path, 200, headers=page, sender="root")
+            yield Case("as a page", "GET", path, None if path == "schema/" else 200, headers=page, sender="root")
             yield Case("as a page", "GET", path, None, headers=page, sender="nobody")
             yield Case("as a page", "GET", path, None, headers=page, sender="key")
         if path.endswith(".json"):

@@ -69,7 +69,12 @@ class House:
         if len(body) < 2_000_000:
             body = self.named(body.decode("latin-1")).encode("latin-1")
         response = self.client.generic(
-            case.method, self.named(path), body, case.media_type, headers=headers, REMOTE_ADDR=address, **environ
+            case.method,
+            self.named(path),
+            body,
+            case.media_type,
+            headers=headers,
+            **{"REMOTE_ADDR": address, **environ},  # type: ignore[arg-type]
         )
         self.client.cookies.clear()
         return response

@@ -74,16 +74,63 @@ WRONG_PLACES = [
 ]
 BAD_PAGE_SIZES = ["0", "-1", "1.5", "x", "", "%00", "1e3", "0x10", "null", "9" * 4_000, "NaN", "+", "1,2", "1%00"]
 BAD_ORDERS = [
-    "x", "-", "--id", "pk", "?", "owner__password", "owner", "id__lt", "%00", "id%00", "%ff", "-%2Did", "1", "random()",
-    "id;DROP", "__class__", "password", "a" * 4_000, "id,x", "name%20desc",
-]  # fmt: skip
+    "x",
+    "-",
+    "--id",
+    "pk",
+    "?",
+    "owner__password",
+    "owner",
+    "id__lt",
+    "%00",
+    "id%00",
+    "%ff",
+    "-%2Did",
+    "1",
+    "random()",
+    "id;DROP",
+    "__class__",
+    "password",
+    "a" * 4_000,
+    "id,x",
+    "name%20desc",
+]
 BAD_FILTERS = {
-    "owner": ["0", "-1", "x", "1.5", "9223372036854775808", "9" * 4_000, "9" * 5_000, "%00", "%D9%A1%00", "1e3", "NaN",
-              "true", "null", "1,2", "%F0%9F%92%A9", "1%20OR%201"],
+    "owner": [
+        "0",
+        "-1",
+        "x",
+        "1.5",
+        "9223372036854775808",
+        "9" * 4_000,
+        "9" * 5_000,
+        "%00",
+        "%D9%A1%00",
+        "1e3",
+        "NaN",
+        "true",
+        "null",
+        "1,2",
+        "%F0%9F%92%A9",
+        "1%20OR%201",
+    ],
     "is_active": ["maybe", "1", "0", "True", "TRUE", "null", "%00", "true%00", "[]", "a" * 4_000],
     "search": ["%00", "a%00b"],
-}  # fmt: skip
-ODD_SEARCHES = ["%ff", "%ED%A0%80", "%25", "_", "%5C", "'", "a" * 4_000, "%25" * 1_000, "%F0%9F%92%A9", "(((", "%E2%80%AE", "%0D%0A"]
+}
+ODD_SEARCHES = [
+    "%ff",
+    "%ED%A0%80",
+    "%25",
+    "_",
+    "%5C",
+    "'",
+    "a" * 4_000,
+    "%25" * 1_000,
+    "%F0%9F%92%A9",
+    "(((",
+    "%E2%80%AE",
+    "%0D%0A",
+]
 RUBBISH = [
     ("a name of NUL", "%00=1"),
     ("a NUL", "a=%00"),
@@ -104,17 +151,92 @@ RUBBISH = [
 ]
 BAD_FORMATS = ["xml", "%00", "..%2F", "a" * 4_000, "%ff", "JSON", "json%00"]
 BAD_PERCENTILES = [
-    "", ",", "x", "101", "-1", "100.1", "NaN", "Infinity", "1e1", "50,", ",50", "50,,60", "%00", "50%00", "%D9%A1", " 50",
-    "+50", "0x10", "1_0", "50;60", "5" * 4_000, "0." + "3" * 31, "0." + "3" * 4_000, ",".join(["1"] * 21), ",".join(["1"] * 1_000),
-    "null", "[50]", "50.", ".5", "%EF%BC%95", "%ff", "-0",
-]  # fmt: skip
-BAD_INTERVALS = ["", "x", "DAY", "year", "minute", "day%00", "%00", "1", "day,hour", "a" * 4_000, "null", "[]", "%ff", "day "]
+    "",
+    ",",
+    "x",
+    "101",
+    "-1",
+    "100.1",
+    "NaN",
+    "Infinity",
+    "1e1",
+    "50,",
+    ",50",
+    "50,,60",
+    "%00",
+    "50%00",
+    "%D9%A1",
+    " 50",
+    "+50",
+    "0x10",
+    "1_0",
+    "50;60",
+    "5" * 4_000,
+    "0." + "3" * 31,
+    "0." + "3" * 4_000,
+    ",".join(["1"] * 21),
+    ",".join(["1"] * 1_000),
+    "null",
+    "[50]",
+    "50.",
+    ".5",
+    "%EF%BC%95",
+    "%ff",
+    "-0",
+]
+BAD_INTERVALS = [
+    "",
+    "x",
+    "DAY",
+    "year",
+    "minute",
+    "day%00",
+    "%00",
+    "1",
+    "day,hour",
+    "a" * 4_000,
+    "null",
+    "[]",
+    "%ff",
+    "day ",
+]
 BAD_TIMEZONES = [
-    "..%2F..%2Fetc%2Fpasswd", "../../../../etc/passwd", "/etc/localtime", "/etc/passwd", "%00", "UTC%00", "Europe/Berlin%00",
-    "europe/berlin", "Mars/Olympus", "", "%2B01:00", "UTC%2B1", "GMT%2B99", "A" * 4_000, "Europe", "Europe/", "Europe/../Europe/Berlin",
-    "Europe%5CBerlin", "%ff", "%ED%A0%80", "utc", "null", "UTC%0Ax", "zone.tab", "tzdata.zi", "leapseconds", "posixrules", "localtime",
-    "right/UTC", "posix/UTC", ".", "..", "~", "*", "__init__",
-]  # fmt: skip
+    "..%2F..%2Fetc%2Fpasswd",
+    "../../../../etc/passwd",
+    "/etc/localtime",
+    "/etc/passwd",
+    "%00",
+    "UTC%00",
+    "Europe/Berlin%00",
+    "europe/berlin",
+    "Mars/Olympus",
+    "",
+    "%2B01:00",
+    "UTC%2B1",
+    "GMT%2B99",
+    "A" * 4_000,
+    "Europe",
+    "Europe/",
+    "Europe/../Europe/Berlin",
+    "Europe%5CBerlin",
+    "%ff",
+    "%ED%A0%80",
+    "utc",
+    "null",
+    "UTC%0Ax",
+    "zone.tab",
+    "tzdata.zi",
+    "leapseconds",
+    "posixrules",
+    "localtime",
+    "right/UTC",
+    "posix/UTC",
+    ".",
+    "..",
+    "~",
+    "*",
+    "__init__",
+]
 # An end of time, in each zone and each step of the calendar.
 ENDS = [
     ("the year 1", "0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z"),
@@ -138,12 +260,22 @@ def of_windows() -> Iterator[Case]:
                 yield Case(case, method, f"{path}?start_time={value}{rest}", 200)
                 yield Case(f"the end is {name}", method, f"{path}?end_time={value}", 200)
         start, end = "2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"
-        yield Case("the end before the start", method, f"{path}?start_time={start}&end_time={end}", 400, "end_before_start")
+        yield Case(
+            "the end before the start", method, f"{path}?start_time={start}&end_time={end}", 400, "end_before_start"
+        )
         yield Case("a NUL", method, f"{path}?start_time=%00&end_time=%00", 400, "invalid_time")
         yield Case("a NUL behind it", method, f"{path}?start_time={start}%00&end_time={end}", 400, "invalid_time")
         yield Case("no UTF-8", method, f"{path}?start_time=%ff&end_time=%ED%A0%80", 400, "invalid_time")
-        yield Case("a plus sign", method, f"{path}?start_time=2026-01-01T00:00:00+01:00&end_time={end}", 400, "invalid_time")
-        yield Case("the last of two is wrong", method, f"{path}?start_time={end}&start_time=x&end_time={start}", 400, "invalid_time")
+        yield Case(
+            "a plus sign", method, f"{path}?start_time=2026-01-01T00:00:00+01:00&end_time={end}", 400, "invalid_time"
+        )
+        yield Case(
+            "the last of two is wrong",
+            method,
+            f"{path}?start_time={end}&start_time=x&end_time={start}",
+            400,
+            "invalid_time",
+        )
     for query in ("", "?start_time=2026-01-01T00:00:00Z", "?end_time=2026-01-01T00:00:00Z", "?start_time=&end_time="):
         yield Case("a window without bounds", "DELETE", READINGS + query, 400, "")
 
@@ -171,7 +303,9 @@ def of_pages() -> Iterator[Case]:
     for order in (*BAD_ORDERS, "id", "x,y", "device"):
         yield Case(f"the order is {order[:20]}", "GET", f"{READINGS}?ordering={order}", 400, "invalid_choice")
     for place in ([1, 1], ["2026-01-01T00:00:00Z", 1], [None, None]):
-        yield Case(f"a cursor of {place}", "GET", f"{'devices/{device}/keys/'}?cursor={cursor(json.dumps(place))}", None)
+        yield Case(
+            f"a cursor of {place}", "GET", f"{'devices/{device}/keys/'}?cursor={cursor(json.dumps(place))}", None
+        )
 
 
 def of_filters() -> Iterator[Case]:

@@ -27,12 +27,21 @@ class Door:
     sender: str = "alice"
     broken: str = "parse_error"  # the code of a text that is no JSON at all
 
-    def case(self, name: str, code: str, time: str = f'"{T}"', x: str = "1", status: int = 400, stores: int = 0) -> Case:
+    def case(
+        self, name: str, code: str, time: str = f'"{T}"', x: str = "1", status: int = 400, stores: int = 0
+    ) -> Case:
         text = self.body.replace("{time}", time).replace("{x}", x)
         return Case(
-            f"{name}, {self.name}", self.method, self.path, status, code, text.encode(), self.media_type,
-            sender=self.sender, stores=stores,
-        )  # fmt: skip
+            f"{name}, {self.name}",
+            self.method,
+            self.path,
+            status,
+            code,
+            text.encode(),
+            self.media_type,
+            sender=self.sender,
+            stores=stores,
+        )
 
 
 ROW = '{"recorded_at": {time}, "x": {x}, "y": 2, "z": 3}'
@@ -311,24 +320,24 @@ def of_times() -> Iterator[Case]:
 def of_rows() -> Iterator[Case]:
     named = [(f"a field named {name}", f'{ROW[:-1]}, "{text}": 4}}', "unknown_field") for name, text in BAD_NAMES]
     for name, row, code in BAD_ROWS + named:
-        text = row.replace("{time}", f'"{T}"').replace("{x}", "1").encode()
-        yield Case(f"{name}, single", "POST", OWN, 400, code, text)
-        yield Case(f"{name}, replaced", "PUT", ONE, 400, code, text)
-        yield Case(f"{name}, array", "POST", OWN, 400, code, b"[" + text + b"]")
-        yield Case(f"{name}, NDJSON", "POST", OWN, 400, code, text, NDJSON)
-        yield Case(f"{name}, by key", "POST", OWN, 400, code, text, sender="key")
+        one = row.replace("{time}", f'"{T}"').replace("{x}", "1").encode()
+        yield Case(f"{name}, single", "POST", OWN, 400, code, one)
+        yield Case(f"{name}, replaced", "PUT", ONE, 400, code, one)
+        yield Case(f"{name}, array", "POST", OWN, 400, code, b"[" + one + b"]")
+        yield Case(f"{name}, NDJSON", "POST", OWN, 400, code, one, NDJSON)
+        yield Case(f"{name}, by key", "POST", OWN, 400, code, one, sender="key")
     for name, text, code in BAD_DEVICES:
-        row = DEVICE_ROW.replace("{device}", text).replace("{time}", f'"{T}"').replace("{x}", "1").encode()
-        yield Case(f"the device is {name}, array", "POST", MANY, 400, code, b"[" + row + b"]")
-        yield Case(f"the device is {name}, NDJSON", "POST", MANY, 400, code, row, NDJSON)
-        yield Case(f"the device is {name}, by key", "POST", MANY, 400, code, b"[" + row + b"]", sender="key")
-        yield Case(f"the device is {name}, on a device's path", "POST", OWN, 400, "unknown_field", row)
+        line = DEVICE_ROW.replace("{device}", text).replace("{time}", f'"{T}"').replace("{x}", "1").encode()
+        yield Case(f"the device is {name}, array", "POST", MANY, 400, code, b"[" + line + b"]")
+        yield Case(f"the device is {name}, NDJSON", "POST", MANY, 400, code, line, NDJSON)
+        yield Case(f"the device is {name}, by key", "POST", MANY, 400, code, b"[" + line + b"]", sender="key")
+        yield Case(f"the device is {name}, on a device's path", "POST", OWN, 400, "unknown_field", line)
     for name, text, code in BAD_DEVICE_CELLS:
-        body = b"device," + HEADER + text.encode() + b"," + LINE
-        yield Case(f"the device is {name}, CSV", "POST", MANY, 400, code, body, CSV)
-    for name, text in (("another's", "{foreign}"), ("true", "true"), ("a text", '"{device}"'), ("null", "null")):
-        body = f'{{"device": {text}, "x": 5}}'.encode()
-        yield Case(f"the device is {name}, changed", "PATCH", ONE, 400, "device_mismatch", body)
+        table = b"device," + HEADER + text.encode() + b"," + LINE
+        yield Case(f"the device is {name}, CSV", "POST", MANY, 400, code, table, CSV)
+    for name, value in (("another's", "{foreign}"), ("true", "true"), ("a text", '"{device}"'), ("null", "null")):
+        change = f'{{"device": {value}, "x": 5}}'.encode()
+        yield Case(f"the device is {name}, changed", "PATCH", ONE, 400, "device_mismatch", change)
 
 
 def of_files() -> Iterator[Case]:
@@ -369,7 +378,13 @@ def of_gzip() -> Iterator[Case]:
         ("an unknown method", "gzip", packed[:2] + b"\x07" + packed[3:], 400, "parse_error"),
         ("reserved flags", "gzip", packed[:3] + b"\xe0" + packed[4:], 400, "parse_error"),
         ("a name that never ends", "gzip", packed[:3] + b"\x08" + packed[4:10] + b"n" * 10_000, 400, "parse_error"),
-        ("extra bytes that are not there", "gzip", packed[:3] + b"\x04" + packed[4:10] + b"\xff\xff", 400, "parse_error"),
+        (
+            "extra bytes that are not there",
+            "gzip",
+            packed[:3] + b"\x04" + packed[4:10] + b"\xff\xff",
+            400,
+            "parse_error",
+        ),
         ("17 MiB of NUL", "gzip", gzip.compress(bytes(17 * 2**20)), 413, "too_large"),
         ("deflate", "deflate", zlib.compress(plain), 415, "unsupported_media_type"),
         ("br", "br", plain, 415, "unsupported_media_type"),
@@ -381,14 +396,16 @@ def of_gzip() -> Iterator[Case]:
         ("a star", "*", plain, 415, "unsupported_media_type"),
         ("a NUL in its name", "gzip\0", packed, 415, "unsupported_media_type"),
         ("no ASCII", "gz\xefp", packed, 415, "unsupported_media_type"),
-    ]  # fmt: skip
+    ]
     for name, encoding, body, status, code in variants:
         for path in (OWN, MANY):
             said = {"Content-Encoding": encoding}
             yield Case(f"gzip, {name}", "POST", path, status, code, body, CSV, said)
     for method, path in (("PUT", ONE), ("PATCH", ONE), ("POST", "devices/"), ("PATCH", "devices/{device}/")):
         body = gzip.compress(b'{"x": 1, "name": "zipped"}')
-        yield Case("gzip where none is taken", method, path, 400, "parse_error", body, headers={"Content-Encoding": "gzip"})
+        yield Case(
+            "gzip where none is taken", method, path, 400, "parse_error", body, headers={"Content-Encoding": "gzip"}
+        )
 
 
 def packed(microseconds: int, *axes: float) -> str:
@@ -434,7 +451,6 @@ def of_reading_ids() -> Iterator[Case]:
     for name, reading_id in [*BAD_READING_IDS, ("another's", "{foreign_reading}")]:
         path = f"devices/{{device}}/readings/{reading_id}/"
         for method, body in (("GET", b""), ("PUT", good), ("PATCH", b'{"x": 5}'), ("DELETE", b"")):
-            slashes = "%2F" in reading_id
             yield Case(f"the id is {name}", method, path, 404, "not_found", body)
         if "nobody's" not in name and "another's" not in name:
             yield Case(f"the cursor is {name}", "GET", f"{OWN}?cursor={reading_id}", 400, "invalid")

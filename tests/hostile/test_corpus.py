@@ -11,9 +11,7 @@ from tests.hostile.case import Case
 from tests.hostile.defects import DEFECTS
 from tests.hostile.house import House, contents, demolish
 
-CASES: list[Case] = [
-    *paths.CASES, *headers.CASES, *documents.CASES, *readings.CASES, *lists.CASES, *office.CASES
-]  # fmt: skip
+CASES: list[Case] = [*paths.CASES, *headers.CASES, *documents.CASES, *readings.CASES, *lists.CASES, *office.CASES]
 PROBLEM = {"type", "title", "status", "detail", "errors"}
 # What a status has to bring along.
 HEADERS = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After", 503: "Retry-After"}
@@ -60,9 +58,7 @@ def parameters() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("case", list(parameters()))
-def test_a_hostile_request_is_answered_and_changes_nothing(
-    house: House, case: Case, record_property: Any
-) -> None:
+def test_a_hostile_request_is_answered_and_changes_nothing(house: House, case: Case, record_property: Any) -> None:
     record_property("hostile_requests", 1)
     house.is_sound = False
     response = house.send(case)
