@@ -24,7 +24,7 @@ DEFECTS: dict[re.Pattern[str], str] = {
         r"the cursor holds a (date|time without an offset)": "a naive time in a cursor",
         r"^GET /admin/.*\?q=a\+a": "500 or 503: too many words to search for",
         r"^GET /admin/users/user/\?(username__i?regex|id__in=9999|date_joined__year=0)": "500: a filter by hand",
-        r"^GET /admin/devices/device/\?(name__regex=\(\(|name__iregex=\[|id__in=9999|owner=9999)": "500: a filter by hand",
+        r"^GET /admin/devices/device/\?(name__regex=\(\(|name__iregex=\[|id__in=9999|owner=9999)": "500: by hand",
         r"^GET /admin/devices/device/\?(created_at__(year|gte)=9999|description__regex)": "500: a filter by hand",
         r"^GET /admin/devices/device/add/\?owner=(x|9999)": "500: an owner by hand",
         r"^POST /admin/devices/device/(add|{device}/change)/: a form with (?!nothing)": "500: the form of a device",
