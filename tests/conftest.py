@@ -1,6 +1,7 @@
 """The fixed cast: alice owns, bob is a stranger, staff looks after; and their devices."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -12,6 +13,14 @@ from devices.models import Device
 from tests.helpers import client_of
 from users import failures
 from users.models import User
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many hostile requests were sent, over all workers."""
+    reports = [report for kind in ("passed", "xfailed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    properties = [text for report in reports for text in getattr(report, "user_properties", [])]
+    if number := sum(value for name, value in properties if name == "hostile_requests"):
+        terminalreporter.write_line(f"{number} hostile requests were sent")
 
 
 @pytest.fixture(scope="session")
