@@ -1,10 +1,54 @@
-from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+"""Accounts, groups and tokens."""
 
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.http import HttpRequest, HttpResponse
+from knox.models import AuthToken
+
+from users.admin_base import AdminPasswordChangeForm, ModelAdmin, UserChangeForm, UserCreationForm
 from users.models import User
+
+admin.site.unregister([Group, AuthToken])
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin[User]):
-    show_full_result_count = False
+class UserAdmin(DjangoUserAdmin[User], ModelAdmin):
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
     list_display = ["username", "email", "is_active", "is_staff", "last_login"]
+    list_filter = ["is_staff", "is_superuser", "is_active"]
+    sortable_by = ["username"]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The form with, below it, the account's tokens: as many as it may have."""
+        shown = {"tokens": AuthToken.objects.filter(user=object_id).order_by("-created")[:100]}
+        return super().change_view(request, object_id, form_url, shown | (extra_context or {}))
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+    pass
+
+
+@admin.register(AuthToken)
+class AuthTokenAdmin(ModelAdmin):
+    """Deleting one revokes it. They are made by who signs in, over the API."""
+
+    list_display = ["token_key", "user", "created", "expiry"]
+    list_select_related = ["user"]
+    sortable_by: list[str] = []
+    search_fields = ["token_key", "user__username"]
+    fields = readonly_fields = ["token_key", "user", "created", "expiry"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: AuthToken | None = None) -> bool:
+        return False
