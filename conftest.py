@@ -29,7 +29,10 @@ def _database_url(database: str) -> str:
 
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers of pytest-xdist inherit what their parent prepared
-    for variable in ("DEBUG", "ALLOWED_HOSTS", "HTTPS_ONLY", "OPEN_REGISTRATION", "DATABASE_POOL_SIZE", "LOG_LEVEL"):
+    for variable in (
+        "DEBUG", "ALLOWED_HOSTS", "HTTPS_ONLY", "OPEN_REGISTRATION", "DATABASE_POOL_SIZE", "LOG_LEVEL", "BROKER_URL",
+        "ANALYSIS_RETENTION_DAYS",
+    ):  # fmt: skip
         os.environ.pop(variable, None)
     os.environ |= {
         "ENV_FILE": "",

@@ -1,5 +1,6 @@
 """What the settings read from the environment, with nonsense refused by name, all of it at once."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from environs import Env, EnvValidationError, validate
 
 THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
 ENGINES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
+BROKERS = "redis://, rediss://, amqp:// or amqps://"
+BROKER = re.compile(r"|(redis|amqp)s?://.+")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Environment:
     max_batch_rows: int
     open_registration: bool
     log_level: str
+    broker_url: str
+    analysis_retention_days: int
 
 
 def read_environment(base_dir: Path, data_dir: Path) -> Environment:
@@ -54,6 +59,8 @@ def read_environment(base_dir: Path, data_dir: Path) -> Environment:
         max_batch_rows=env.int("MAX_BATCH_ROWS", 100_000, validate=validate.Range(min=1)),
         open_registration=env.bool("OPEN_REGISTRATION", False),
         log_level=env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
+        broker_url=env.str("BROKER_URL", "", validate=validate.Regexp(BROKER, error=f"must begin with {BROKERS}")),
+        analysis_retention_days=env.int("ANALYSIS_RETENTION_DAYS", 90, validate=validate.Range(min=0, max=36_500)),
     )
     try:
         env.seal()
