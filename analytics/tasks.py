@@ -52,4 +52,5 @@ def build_rollups() -> None:
 
 def _messages_waiting() -> int:
     with current_app.connection_for_read() as broker:
-        return int(broker.default_channel.queue_declare(QUEUE, passive=True).message_count)
+        declared = broker.default_channel.queue_declare(QUEUE, durable=True, auto_delete=False)
+        return int(declared.message_count)
