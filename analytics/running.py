@@ -65,10 +65,10 @@ class Heartbeat:
     def report(self, progress: float) -> None:
         self.progress = progress
 
-    def _guard(self, execute: Callable[..., Any], *args: Any) -> Any:
-        if self.stopped:
+    def _guard(self, execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        if self.stopped and sql != "ROLLBACK":  # with which `snapshot` ends on SQLite
             raise Stopped
-        return execute(*args)
+        return execute(sql, *args)
 
     def _run(self) -> None:
         try:

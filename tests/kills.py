@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import random
+import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from tests.postgresql import Cluster
 from tests.service import Account, Service, Worker, encoded, serving, working
 from tests.valkey import Valkey
 
-KILLED = ["a process of the worker", "the whole worker", "the clock of the worker", "Valkey"]
+KILLED = ["the worker's children", "the whole worker", "the clock of the worker", "Valkey"]
 OTHERS = ["Valkey, stopped for seconds", "Valkey, emptied"]
 MOMENTS = ["at the start", "in the middle", "after the result"]
 READINGS, BATCH = 300_000, 100_000
@@ -126,7 +127,7 @@ class Stack:
         """Returns when what was hit is back."""
         hits: dict[str, Callable[[], None]] = {
             "nothing": lambda: None,
-            "a process of the worker": lambda: self._kill(self.worker.children()),
+            "the worker's children": lambda: self._kill(self.worker.children),
             "the whole worker": self._kill_worker,
             "the clock of the worker": self._kill_clock,
             "Valkey": self._kill_valkey,
@@ -135,14 +136,18 @@ class Stack:
         }
         hits[what]()
 
-    def _kill(self, processes: list[int]) -> None:
-        for process in processes:
-            os.kill(process, 9)
+    def _kill(self, processes: Callable[[], list[int]]) -> None:
+        """They may only just have been started, by the round before."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := processes()):
+            assert time.monotonic() < deadline, "the worker did not start"
+            time.sleep(0.05)
+        for process in found:
+            os.kill(process, signal.SIGKILL)
 
     def _kill_clock(self) -> None:
-        self._kill(self.worker.clocks())
-        if self.worker.process.poll() is None:
-            self.worker.process.wait(timeout=PATIENCE)  # it notices, and ends
+        self._kill(self.worker.clocks)
+        self.worker.process.wait(timeout=PATIENCE)  # it notices, and ends
         self.worker.start()
 
     def _kill_worker(self) -> None:
