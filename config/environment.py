@@ -11,7 +11,7 @@ from environs import Env, EnvValidationError, validate
 THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
 ENGINES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
 BROKERS = "redis://, rediss://, amqp:// or amqps://"
-BROKER = re.compile(r"|(redis|amqp)s?://.+")
+BROKER = re.compile(r"((redis|amqp)s?://.+)?$")
 
 
 @dataclass(frozen=True)
