@@ -9,7 +9,6 @@ from typing import Any
 from celery import Celery
 from celery.platforms import EX_FAILURE
 from celery.signals import celeryd_init, worker_ready
-from celery.worker import state
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -36,6 +35,8 @@ def watch_the_clock(sender: Any, **kwargs: Any) -> None:
 
 
 def _end_without(clock: Any) -> None:
+    from celery.worker import state  # noqa: PLC0415  # of a worker's process, and large
+
     while clock.is_alive():
         sleep(2)
     if state.should_stop is None:
