@@ -17,6 +17,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 logger = logging.getLogger(__name__)
+GRACE = 10  # seconds that a worker has to end by itself
 SILENCE = 20  # seconds; the clock sends something every five
 
 
@@ -54,6 +55,9 @@ def _watch(clock: Any) -> None:
                 "Without a clock, or without a message of it for too long: the worker ends, to be started again"
             )
             state.should_stop = EX_FAILURE
+            sleep(GRACE)  # for what runs; a worker that waits for what will never end is ended, and its leases run out
+            clock.terminate()
+            os._exit(EX_FAILURE)
 
 
 def _broker_answers() -> bool:
