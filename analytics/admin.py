@@ -1,4 +1,7 @@
+"""Background analyses for the people who look after them, and what devices' list has of them."""
+
 from collections.abc import Callable
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -9,17 +12,23 @@ from django.utils.text import Truncator
 
 from analytics import analyses
 from analytics.models import Analysis
+from analytics.serializers import AnalysisParameters
+from devices.admin import DeviceAdmin
+from devices.models import Device
+from users.admin_base import ModelAdmin
+from users.models import User
 
 
 @admin.register(Analysis)
-class AnalysisAdmin(admin.ModelAdmin[Analysis]):
+class AnalysisAdmin(ModelAdmin):
     """Looked at, tried again, cancelled, deleted; asked for over the API alone. A result may be megabytes: not here."""
 
     list_display = ["id", "status", "requested_by", "target", "requested_at", "duration", "share_done", "short_error"]
     list_filter = ["status"]
     list_select_related = ["requested_by", "device", "user"]
+    ordering = ["-requested_at"]
+    sortable_by = ["requested_at"]  # for the others there is no index
     search_fields = ["=id", "requested_by__username"]
-    show_full_result_count = False
     exclude = ["result", "token", "fingerprint", "progress"]
     actions = ["retry", "cancel"]
 
@@ -40,7 +49,7 @@ class AnalysisAdmin(admin.ModelAdmin[Analysis]):
         seconds = ((analysis.finished_at or timezone.now()) - analysis.started_at).total_seconds()
         return f"{max(seconds, 0):.1f} s"
 
-    @admin.display(description="progress", ordering="progress")
+    @admin.display(description="progress")
     def share_done(self, analysis: Analysis) -> str:
         return f"{analysis.progress:.0%}"
 
@@ -60,3 +69,16 @@ class AnalysisAdmin(admin.ModelAdmin[Analysis]):
         done = [act(analysis_id) for analysis_id in selected.values_list("pk", flat=True)]
         left = f"; {done.count(False)} were left as they are" if False in done else ""
         messages.info(request, f"{done.count(True)} analyses {what}{left}.")
+
+
+@admin.action(description="Start an analysis of all time of each selected device", permissions=["view"])
+def start_analysis(device_admin: Any, request: HttpRequest, devices: QuerySet[Device]) -> None:
+    """To be found among the analyses. To ask is to read: whoever sees a device may ask about it."""
+    form = AnalysisParameters(data={})
+    form.is_valid(raise_exception=True)
+    for device in devices:
+        analyses.start(cast("User", request.user), device, {}, form.validated_data)
+    messages.success(request, f"{len(devices)} analyses are under way.")
+
+
+DeviceAdmin.actions.append(start_analysis)  # from here, as devices know of no analyses

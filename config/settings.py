@@ -235,6 +235,7 @@ CELERY_BEAT_SCHEDULE = {
     # With an expiry, so that those which no worker took do not pile up.
     "sweep analyses": {"task": "analytics.tasks.sweep_analyses", "schedule": 5, "options": {"expires": 5}},
     "build rollups": {"task": "analytics.tasks.build_rollups", "schedule": 60, "options": {"expires": 60}},
+    "refresh figures": {"task": "analytics.tasks.refresh_figures", "schedule": 60, "options": {"expires": 60}},
     "prune analyses": {
         "task": "analytics.tasks.prune_analyses", "schedule": crontab(minute="17"), "options": {"expires": 3600},
     },

@@ -52,7 +52,7 @@ class DeviceAdmin(ModelAdmin):
     search_fields = ["name"]
     autocomplete_fields = ["owner"]
     inlines = [DeviceKeyInline]
-    actions = ["issue_key", "deactivate", "export"]
+    actions: list[Any] = ["issue_key", "deactivate", "export"]  # and those of apps that know devices
 
     @admin.display(description="status")
     def status(self, device: Device) -> str:
@@ -67,8 +67,15 @@ class DeviceAdmin(ModelAdmin):
         return device.created_at
 
     @admin.action(description="Issue a new key for each selected device", permissions=["change"])
-    def issue_key(self, request: HttpRequest, devices: QuerySet[Device]) -> HttpResponse:
-        return self._show_once(request, [(device, DeviceKey.issue(device)[1]) for device in devices])
+    def issue_key(self, request: HttpRequest, devices: QuerySet[Device]) -> HttpResponse | None:
+        keys = [(device, DeviceKey.issue(device)[1]) for device in devices]
+        return self._show_once(request, keys) if keys else None
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        """The devices alone: with them goes all that is theirs, which may be more than a page, or memory, can hold."""
+        return [str(device) for device in objs], {"devices": len(objs)}, set(), []
 
     @admin.action(description="Deactivate selected devices", permissions=["change"])
     def deactivate(self, request: HttpRequest, devices: QuerySet[Device]) -> None:
@@ -119,18 +126,15 @@ class DeviceAdmin(ModelAdmin):
         }
         return self._page(request, "admin/devices/device/readings.html", context)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         """The form with, below it, the last readings and refusals: a few of each, by index."""
-        shown = {
-            "last_readings": Reading.objects.filter(device=object_id).newest_first()[:LAST_READINGS],
-            "last_refusals": Refusal.objects.filter(device=object_id).order_by("-at")[:LAST_REFUSALS],
-        }
-        return super().change_view(request, object_id, form_url, shown | (extra_context or {}))
+        if device := kwargs.get("obj"):
+            context["last_readings"] = Reading.objects.filter(device=device).newest_first()[:LAST_READINGS]
+            context["last_refusals"] = Refusal.objects.filter(device=device).order_by("-at")[:LAST_REFUSALS]
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def _device(self, request: HttpRequest, device_id: int, has_permission: Any) -> Device:
-        device = self.get_object(request, str(device_id))
+        device: Device | None = self.get_object(request, str(device_id))
         if device is None:
             raise Http404
         if not has_permission(request, device):
@@ -145,7 +149,7 @@ class DeviceAdmin(ModelAdmin):
         return self._page(request, "admin/devices/device/new_keys.html", context)
 
     def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, template, {**self.admin_site.each_context(request), **context})
 
 

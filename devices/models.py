@@ -134,7 +134,7 @@ class Refusal(models.Model):
     )  # fmt: skip
     at = models.DateTimeField()
     status = models.PositiveSmallIntegerField(help_text="Of the answer.")
-    faults = models.PositiveIntegerField(help_text="How many were named in the answer.")
+    faults = models.PositiveIntegerField(help_text="How many, or how many of them the answer named.")
     size = models.BigIntegerField(help_text="Of the body, in bytes.")
     pointer = models.CharField(max_length=100, blank=True, help_text="The place of the first fault.")
     code = models.CharField(max_length=50)

@@ -10,7 +10,6 @@ from django.db import connection, models
 from devices.principals import DevicePrincipal
 from users.models import Caller
 
-
 REFUSALS_KEPT_FOR = timedelta(days=7)
 
 

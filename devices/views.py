@@ -149,11 +149,10 @@ class DeviceKeyViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, DeviceSc
 class RefusalsMixin(viewsets.GenericViewSet[Any]):
     """What takes readings in, and keeps what it refused."""
 
-    def handle_exception(self, exc: Exception) -> Response:
-        response = super().handle_exception(exc)
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         if self.action == "create":
             refusals.note(self.request, response, self.kwargs.get("device_id"))
-        return response
+        return super().finalize_response(request, response, *args, **kwargs)
 
 
 @extend_schema_view(

@@ -12,24 +12,25 @@ from knox.models import AuthToken
 from users.admin_base import AdminPasswordChangeForm, ModelAdmin, UserChangeForm, UserCreationForm
 from users.models import User
 
+MOST_TOKENS = 100
+
 admin.site.unregister([Group, AuthToken])
 
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin[User], ModelAdmin):
-    form = UserChangeForm
+    form: Any = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ["username", "email", "is_active", "is_staff", "last_login"]
     list_filter = ["is_staff", "is_superuser", "is_active"]
     sortable_by = ["username"]
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         """The form with, below it, the account's tokens: as many as it may have."""
-        shown = {"tokens": AuthToken.objects.filter(user=object_id).order_by("-created")[:100]}
-        return super().change_view(request, object_id, form_url, shown | (extra_context or {}))
+        if user := kwargs.get("obj"):
+            context["tokens"] = AuthToken.objects.filter(user=user).order_by("-created")[:MOST_TOKENS]
+        return super().render_change_form(request, context, *args, **kwargs)
 
 
 @admin.register(Group)
@@ -43,9 +44,9 @@ class AuthTokenAdmin(ModelAdmin):
 
     list_display = ["token_key", "user", "created", "expiry"]
     list_select_related = ["user"]
-    sortable_by: list[str] = []
+    sortable_by = ()
     search_fields = ["token_key", "user__username"]
-    fields = readonly_fields = ["token_key", "user", "created", "expiry"]
+    fields = readonly_fields = ("token_key", "user", "created", "expiry")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
