@@ -1,10 +1,9 @@
 """What every list and page of the admin is made of. Nothing else names the library that gives it its look."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import BadRequest
-from django.core.paginator import EmptyPage, InvalidPage, Page, Paginator
+from django.core.paginator import EmptyPage, Page, Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -73,18 +72,6 @@ class InfinitePaginator(Paginator[Any]):
         return page
 
 
-    def get_page(self, number: Any) -> InfinitePage:
-        """The first page where there is none of that number: no last one is known."""
-        try:
-            return self.page(number)
-        except InvalidPage:
-            return self.page(1)
-
-    def get_elided_page_range(self, number: Any = 1, **kwargs: Any) -> Iterator[int]:
-        """The pages that are known of: the one before, this one and, if it is there, the next."""
-        return iter(range(max(number - 1, 1), number + (1 if self.is_last else 2)))
-
-
 class ModelAdmin(BaseModelAdmin[Any]):
     """A list that opens as fast with a million rows as with ten."""
 
@@ -92,6 +79,11 @@ class ModelAdmin(BaseModelAdmin[Any]):
     show_full_result_count = False
     list_max_show_all = 0
     list_disable_select_all = True  # what is selected is what is seen
+
+    def get_paginator(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any) -> Paginator[Any]:
+        """The history of a thing is short, and its page tells how long it is."""
+        paginator = self.paginator if queryset.model is self.model else Paginator
+        return paginator(queryset, *args, **kwargs)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
