@@ -158,7 +158,7 @@ class RefusalAdmin(ModelAdmin):
     """What was refused, newest first. Only read; rows expire by themselves."""
 
     list_display = ["at", "device", "sender", "status", "code", "pointer", "detail", "faults", "size"]
-    list_filter = ["status", ("device", AutocompleteFilter), ("sender", AutocompleteFilter)]
+    list_filter = [("device", AutocompleteFilter), ("sender", AutocompleteFilter)]
     list_select_related = ["device", "sender"]
     sortable_by = ["at"]
     ordering = ["-at"]

@@ -84,7 +84,7 @@ class DeviceActivity(models.Model):
     class Status(models.TextChoices):
         REPORTING = "reporting"
         SILENT = "silent"
-        UNKNOWN = "unknown", "unknown: no expected interval"
+        UNKNOWN = "unknown", "without an expected interval"
         INACTIVE = "inactive"
 
     device = models.OneToOneField(Device, models.CASCADE, primary_key=True, related_name="activity")
