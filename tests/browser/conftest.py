@@ -1,9 +1,9 @@
 """Real Chromium against the real service: people's ways through the pages.
 
-`service` is gunicorn with alice, who owns two pumps, bob, who owns a mill, and root, a superuser; `page` is a browser of
-its own for each test, which fails the test if a request leaves the machine or the console has an error.
+`service` is gunicorn with alice, who owns two pumps, bob, who owns a mill, and root, a superuser; `page` is a browser
+of its own for each test, which fails the test if a request leaves the machine or the console has an error.
 
-All are of this package alone: Playwright keeps an event loop in its thread, and Django's ORM refuses to work beside one.
+All are of this package alone: Playwright keeps an event loop in its thread, and Django's ORM refuses to work beside it.
 """
 
 import json
