@@ -131,7 +131,8 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = LOGOUT_REDIRECT_URL = "sign-in"
+LOGIN_REDIRECT_URL = "devices"
 
 # Counts of wrong credentials, see users/failures.py: in Redis for all processes, else in each process.
 FAILURE_LIMIT = environment.failure_limit

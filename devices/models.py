@@ -19,11 +19,11 @@ from devices.transactions import exclusive_device_lock, shared_device_locks
 YEAR_IN_SECONDS = 366 * 24 * 3600
 
 
-_timezones = cache(available_timezones)  # which reads folders
+timezones = cache(available_timezones)  # which reads folders
 
 
 def validate_timezone(name: str) -> None:
-    if name not in _timezones():
+    if name not in timezones():
         raise ValidationError(f"{name!r} is not the name of an IANA time zone.", code="unknown_timezone")
 
 
