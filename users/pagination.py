@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
-PAGE_SIZE = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 BACKWARD = "~"  # begins a cursor that pages backward; no position begins with it
 
 
@@ -77,8 +77,10 @@ class KeysetPagination(BasePagination):
         if "page_size" not in request.query_params:
             return self.page_size
         text = request.query_params["page_size"]
-        if not PAGE_SIZE.fullmatch(text):
-            raise ValidationError({"page_size": ErrorDetail("A whole number from 1 on is expected.", "invalid")})
+        if not WHOLE_NUMBER.fullmatch(text):
+            raise ValidationError({"page_size": ErrorDetail("A valid integer is required.", "invalid")})
+        if int(text) < 1:
+            raise ValidationError({"page_size": ErrorDetail("A page has at least one result.", "min_value")})
         return min(int(text), self.max_page_size)
 
     def get_next_link(self) -> str | None:
