@@ -5,16 +5,23 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.text import Truncator
 
 from analytics import analyses
 from analytics.models import Analysis
+from analytics.reference import AXES
 from analytics.serializers import AnalysisParameters
+from analytics.summaries import summarize
 from devices.admin import DeviceAdmin
 from devices.models import Device
+from devices.transactions import snapshot
 from users.admin_base import ModelAdmin
 from users.models import User
 
@@ -34,6 +41,24 @@ class AnalysisAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Analysis]:
         return super().get_queryset(request).defer("result")
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [path("of-user/<int:user_id>/", wrap(self.pooled_view), name="analytics_pooled"), *super().get_urls()]
+
+    def pooled_view(self, request: HttpRequest, user_id: int) -> HttpResponse:
+        """The figures of all devices of a user, taken together: a page of its own, as with many it takes a while."""
+        user = get_object_or_404(User.objects.visible_to(request.user), pk=user_id)
+        users = self.admin_site.get_model_admin(User)
+        if not users.has_view_permission(request, user):
+            raise PermissionDenied
+        devices = list(Device.objects.filter(owner=user).only("pk"))
+        with snapshot():
+            summary = summarize(devices)
+        context = {"title": f"All devices of {user}", "opts": users.opts, "original": user, "summary": summary}
+        axes = {name: getattr(summary, name) for name in AXES}
+        context |= {"devices": len(devices), "axes": axes, **self.admin_site.each_context(request)}
+        return TemplateResponse(request, "admin/users/user/pooled.html", context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
