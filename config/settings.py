@@ -7,6 +7,7 @@ from typing import Any
 import django_stubs_ext
 from celery.schedules import crontab
 from corsheaders.defaults import default_headers
+from django.templatetags.static import static
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -162,7 +163,8 @@ UNFOLD = {
     "SITE_TITLE": "Device monitoring",
     "SITE_HEADER": "Device monitoring",
     "SITE_SYMBOL": "sensors",
-    "SITE_URL": None,
+    "SITE_URL": "/",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("analytics/icon.svg")}],
     "SIDEBAR": {"show_search": False, "show_all_applications": False},
     "DASHBOARD_CALLBACK": "config.start_page.with_figures",
 }

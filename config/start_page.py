@@ -58,7 +58,7 @@ def _may_view(request: HttpRequest, model: type[Model]) -> bool:
 def _of_devices(figures: dict[str, Figure]) -> Iterator[Number]:
     for status in DeviceActivity.Status:
         value = _value(figures, f"devices {status}")
-        yield Number(f"Devices {status.label.lower()}", value, f"{_list(Device)}?status={status}")
+        yield Number(f"Devices {status.label}", value, f"{_list(Device)}?status={status}")
 
 
 def _of_analyses() -> Iterator[Number]:

@@ -85,10 +85,10 @@ class DeviceActivity(models.Model):
     """
 
     class Status(models.TextChoices):
-        REPORTING = "reporting"
-        SILENT = "silent"
+        REPORTING = "reporting", "reporting"
+        SILENT = "silent", "silent"
         UNKNOWN = "unknown", "without an expected interval"
-        INACTIVE = "inactive"
+        INACTIVE = "inactive", "inactive"
 
     device = models.OneToOneField(Device, models.CASCADE, primary_key=True, related_name="activity")
     last_reading_at = models.DateTimeField(null=True)

@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('device', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='activity', serialize=False, to='devices.device')),
                 ('last_reading_at', models.DateTimeField(null=True)),
-                ('status', models.CharField(choices=[('reporting', 'Reporting'), ('silent', 'Silent'), ('unknown', 'without an expected interval'), ('inactive', 'Inactive')], max_length=9)),
+                ('status', models.CharField(choices=[('reporting', 'reporting'), ('silent', 'silent'), ('unknown', 'without an expected interval'), ('inactive', 'inactive')], max_length=9)),
             ],
             options={
                 'indexes': [models.Index(fields=['status', 'device'], name='activity_by_status')],

@@ -212,5 +212,6 @@ def test_an_analysis_of_selected_devices_is_started(office: Client, alice: User,
 
 def test_the_same_analysis_over_the_api_is_the_one_that_was_started_here(office: Client, device: Device) -> None:
     office.post("/admin/devices/device/", {"action": "start_analysis", "_selected_action": [device.pk]})
-    assert office.post(f"/api/v1/devices/{device.pk}/analyses/").status_code == 202
+    path = f"/api/v1/devices/{device.pk}/analyses/"
+    assert office.post(path, {}, content_type="application/json").status_code == 202
     assert Analysis.objects.count() == 1
