@@ -85,10 +85,10 @@ def device_context(request: HttpRequest, device: Device, with_readings: bool) ->
 
 def _own_devices(request: HttpRequest, search: str) -> DeviceQuerySet:
     """In the order of the index that keeps names unique."""
-    visible: DeviceQuerySet = Device.objects.visible_to(request.user)
     newest = Reading.objects.filter(device=OuterRef("pk")).newest_first().values("recorded_at")[:1]
-    own = visible.filter(owner=request.user.pk, name__icontains=search).order_by("name")
-    return own.annotate(last_reading_at=Subquery(newest))
+    own = Device.objects.visible_to(request.user).filter(owner=request.user.pk, name__icontains=search)
+    ordered: DeviceQuerySet = own.order_by("name").annotate(last_reading_at=Subquery(newest))
+    return ordered
 
 
 def _visible(request: HttpRequest, device_id: int) -> Device:
