@@ -19,7 +19,10 @@ from devices.transactions import exclusive_device_lock, shared_device_locks
 YEAR_IN_SECONDS = 366 * 24 * 3600
 
 
-timezones = cache(available_timezones)  # which reads folders
+@cache
+def timezones() -> set[str]:
+    """The names of all zones; it reads folders, in which there may be a file of the machine's beside those of zones."""
+    return available_timezones() - {"localtime"}
 
 
 def validate_timezone(name: str) -> None:
