@@ -127,5 +127,5 @@ def test_a_curve_takes_as_many_queries_for_a_year_as_for_a_week(
     stored(device, *every(100, 3 * DAY // 100))
     assert sum(build(device, NEW_YEAR + timedelta(days=70)))
     for days in (7, 365):
-        with django_assert_max_num_queries(22):
+        with django_assert_max_num_queries(16):
             assert series(device, at(-DAY), at(days * DAY)).points

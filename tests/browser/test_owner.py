@@ -72,6 +72,29 @@ def test_a_new_reading_appears_while_the_page_is_open_unless_it_is_paused(
     expect(page.get_by_role("cell", name="98765.5").first).to_be_visible()
 
 
+def test_an_update_takes_nothing_out_of_the_hands_of_who_uses_the_keyboard(page: Page, cast: Cast) -> None:
+    page.clock.install()
+    page.goto(f"/devices/{cast.pump}/?span=hour")
+    sign_in(page, "alice", cast.password)
+    with page.expect_response("**/now/**"):
+        page.clock.run_for(30_000)
+    page.get_by_role("link", name="Older readings").focus()
+    page.clock.run_for(60_000)
+    expect(page.get_by_role("link", name="Older readings")).to_be_focused()
+
+
+def test_an_open_page_leads_to_the_sign_in_when_the_session_is_over(page: Page, cast: Cast) -> None:
+    page.clock.install()
+    page.goto(f"/devices/{cast.pump}/?span=hour")
+    sign_in(page, "alice", cast.password)
+    expect(page.get_by_role("heading", name="Pump 1")).to_be_visible()
+    page.context.clear_cookies()
+    page.clock.run_for(30_000)
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    sign_in(page, "alice", cast.password)
+    expect(page).to_have_url(re.compile(rf"/devices/{cast.pump}/\?span=hour"))
+
+
 def test_the_keyboard_alone_is_enough(page: Page, cast: Cast) -> None:
     page.goto("/sign-in/")
     sign_in(page, "alice", cast.password)
