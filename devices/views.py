@@ -14,7 +14,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from devices import ingest, reading_ids, rows
+from devices import ingest, reading_ids, refusals, rows
 from devices.exports import MEDIA_TYPES, export
 from devices.filters import DeviceFilter
 from devices.formats import READINGS_PARSERS, body_of
@@ -146,13 +146,22 @@ class DeviceKeyViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, DeviceSc
         return Response({**self.get_serializer(device_key).data, "key": key}, status.HTTP_201_CREATED)
 
 
+class RefusalsMixin(viewsets.GenericViewSet[Any]):
+    """What takes readings in, and keeps what it refused."""
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.action == "create":
+            refusals.note(self.request, response, self.kwargs.get("device_id"))
+        return super().finalize_response(request, response, *args, **kwargs)
+
+
 @extend_schema_view(
     retrieve=extend_schema(parameters=[READING_ID]),
     update=extend_schema(parameters=[READING_ID], request=ReadingSerializer),
     partial_update=extend_schema(parameters=[READING_ID], request=NewReadingSerializer(partial=True)),
     destroy=extend_schema(parameters=[READING_ID]),
 )
-class ReadingViewSet(DeviceScopeMixin):
+class ReadingViewSet(RefusalsMixin, DeviceScopeMixin):
     queryset = Reading.objects.none()  # for the document; each action looks up its device first
     serializer_class = ReadingSerializer
     pagination_class = ReadingPagination
@@ -246,7 +255,7 @@ class ReadingViewSet(DeviceScopeMixin):
         return {name: stored[name] for name in rows.OWN_FIELDS}
 
 
-class ReadingBatchViewSet(viewsets.GenericViewSet[Reading]):
+class ReadingBatchViewSet(RefusalsMixin):
     """Readings of many devices at once, as gateways send them."""
 
     serializer_class = ReceiptSerializer
