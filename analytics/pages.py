@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from analytics.charts import chart
 from analytics.forms import SPANS, Window, WindowForm
-from analytics.series import Series, series
+from analytics.series import DAY, HOUR, MINUTE, Series, series
 from analytics.thumbnails import thumbnails
 from devices import reading_ids
 from devices.models import Device, Reading
@@ -75,6 +75,7 @@ def device_context(request: HttpRequest, device: Device, with_readings: bool) ->
         "window": window,
         "curve": curve,
         "chart": chart(curve, window.zone),
+        "step": _in_words(curve.step) if curve.step else "",
         "as_table": "table" in request.GET,
         "wait": _wait(window, curve) if not before else None,
         "export": _export(device, curve),
@@ -84,10 +85,10 @@ def device_context(request: HttpRequest, device: Device, with_readings: bool) ->
 
 def _own_devices(request: HttpRequest, search: str) -> DeviceQuerySet:
     """In the order of the index that keeps names unique."""
-    visible: DeviceQuerySet = Device.objects.visible_to(request.user)
     newest = Reading.objects.filter(device=OuterRef("pk")).newest_first().values("recorded_at")[:1]
-    own = visible.filter(owner=request.user.pk, name__icontains=search).order_by("name")
-    return own.annotate(last_reading_at=Subquery(newest))
+    own = Device.objects.visible_to(request.user).filter(owner=request.user.pk, name__icontains=search)
+    ordered: DeviceQuerySet = own.order_by("name").annotate(last_reading_at=Subquery(newest))
+    return ordered
 
 
 def _visible(request: HttpRequest, device_id: int) -> Device:
@@ -110,6 +111,13 @@ def _readings(device: Device, window: Window, before: str) -> dict[str, Any]:
 def _wait(window: Window, curve: Series) -> int | None:
     """Seconds until a page that is open asks again: less often where a point is long."""
     return min(max(curve.step or 0, SHORTEST_WAIT), LONGEST_WAIT) if window.is_live else None
+
+
+def _in_words(seconds: int) -> str:
+    """Such as `5 minutes`."""
+    units = {DAY: "day", HOUR: "hour", MINUTE: "minute", 1: "second"}
+    length = next(length for length in units if seconds % length == 0)
+    return f"{seconds // length} {units[length]}{'' if seconds == length else 's'}"
 
 
 def _export(device: Device, curve: Series) -> str:

@@ -16,7 +16,7 @@ from devices.reading_ids import microseconds
 
 POINTS = 48
 STEP = timedelta(minutes=30)
-WIDTH, HEIGHT = 192, 32
+WIDTH, HEIGHT, GAP = 56, 32, 12  # of an axis, and between two
 
 _FIRST_READING = """
 SELECT {axis} FROM devices_reading reading WHERE reading.device_id = wanted.column2
@@ -47,16 +47,18 @@ def thumbnails(devices: Sequence[Device], end_time: datetime) -> list[list[str]]
 
 
 def _paths(samples: Sequence[tuple[int, Any]]) -> list[str]:
-    return [_path([(number, axes[axis]) for number, axes in samples]) for axis in range(3)] if samples else []
+    """Side by side, each by its own scale."""
+    return [_path(axis, [(number, axes[axis]) for number, axes in samples]) for axis in range(3)] if samples else []
 
 
-def _path(points: Sequence[tuple[int, float]]) -> str:
-    """Each axis by its own scale, joined where half hours follow each other."""
+def _path(axis: int, points: Sequence[tuple[int, float]]) -> str:
+    """Joined where half hours follow each other; `h0` makes a dot of what stands alone."""
     lowest, highest = min(value for _, value in points), max(value for _, value in points)
     parts, previous = [], None
     for number, value in points:
-        x = WIDTH * (number + 0.5) / POINTS
+        x = axis * (WIDTH + GAP) + WIDTH * (number + 0.5) / POINTS
         y = HEIGHT * (0.1 + 0.8 * ((highest - value) / (highest - lowest) if highest > lowest else 0.5))
-        parts.append(f"{'L' if previous == number - 1 else 'M'}{x:.0f} {y:.1f}{'' if previous == number - 1 else 'h0'}")
+        is_joined = previous == number - 1
+        parts.append(f"{'L' if is_joined else 'M'}{x:.1f} {y:.1f}{'' if is_joined else 'h0'}")
         previous = number
     return "".join(parts)

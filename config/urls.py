@@ -1,5 +1,6 @@
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
+from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
@@ -10,6 +11,7 @@ sign_in = LoginView.as_view(template_name="analytics/sign_in.html", redirect_aut
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="devices"), name="home"),
+    path("favicon.ico", RedirectView.as_view(url=static("analytics/icon.svg")), name="icon"),
     path("sign-in/", sign_in, name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("devices/", pages.devices, name="devices"),

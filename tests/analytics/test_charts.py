@@ -19,9 +19,9 @@ lengths = st.integers(1, 300 * 366 * 86_400 * 10**6).map(lambda length: timedelt
 starts = st.datetimes(datetime(1900, 1, 1), datetime(1901, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
-def summary(least: float, middle: float, greatest: float, count: int = 1) -> Summary:
+def summary(least: float, middle: float, greatest: float) -> Summary:
     axis = AxisSummary(least, greatest, middle, middle, middle)
-    return Summary(count, NEW_YEAR, NEW_YEAR, axis, axis, axis)
+    return Summary(1, NEW_YEAR, NEW_YEAR, axis, axis, axis)
 
 
 def drawn(step: int | None, *points: Point, whole: Summary | None = None) -> Chart:

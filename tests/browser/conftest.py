@@ -1,79 +1,34 @@
 """Real Chromium against the real service: people's ways through the pages.
 
-`service` is gunicorn with alice, who owns two pumps, bob, who owns a mill, and root, a superuser; `page` is a browser
-of its own for each test, which fails the test if a request leaves the machine or the console has an error.
+`service` is gunicorn with the cast of `people`; `page` is a browser of its own for each test, which fails the test if a
+request leaves the machine or the console has an error.
 
 All are of this package alone: Playwright keeps an event loop in its thread, and Django's ORM refuses to work beside it.
 """
 
-import json
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from tests.service import Service, manage, serving
-
-CHROMIUM_FLAGS = [
-    "--no-sandbox",  # tests may run as root, for whom Chromium has none
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # whatever it wants to reach by itself
-]
-CREATE_CAST = """
-import json, math, sys
-from datetime import timedelta
-from django.utils import timezone
-from devices import ingest
-from devices.columns import Columns
-from devices.models import Device
-from devices.rows import Row
-from users.models import User
-password = {password!r}
-alice, bob = (User.objects.create_user(name, password=password) for name in ("alice", "bob"))
-User.objects.create_superuser("root", password=password)
-pump = Device.objects.create(owner=alice, name="Pump 1", timezone="Europe/Berlin", expected_interval=10)
-others = Device.objects.create(owner=alice, name="Pump 2"), Device.objects.create(owner=bob, name="Mill 1")
-now = timezone.now().replace(microsecond=0)
-times = [now - timedelta(seconds=10 * step) for step in range(8640)]
-rows = [Row(pump.pk, time, math.sin(n / 700) / 2, math.cos(n / 60) / 9, 1 + (n * 7919) % 101 / 999)
-        for n, time in enumerate(times)]
-ingest.store(Columns.of_rows(rows))
-print(json.dumps([pump.pk, *(device.pk for device in others)]))
-"""
+from tests.browser.chromium import CHROMIUM_FLAGS, chromium
+from tests.browser.people import Cast, create_cast
+from tests.service import Service, serving
 
 
-@dataclass(frozen=True)
-class Cast:
-    """Who is there; all have the same password. Alice's pump has a reading each ten seconds of the last day."""
-
-    password: str
-    pump: int
-    empty_pump: int
-    bobs_mill: int
-
-
-def chromium() -> str:
-    """The path of the program. Where there is none, the tests are skipped, or fail with `REQUIRE_SERVICES=1`."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        message = "NOT TESTED in a browser: there is no Chromium (Debian: apt-get install chromium)"
-        pytest.fail(message) if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip(message)
-    return found
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In one go, wherever chance has put them: each time that the package is left, its service and browser end."""
+    items.sort(key=lambda item: Path(__file__).parent in item.path.parents)
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    path = chromium()
+    path = _chromium_or_skip()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         yield browser
@@ -82,16 +37,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def service() -> Iterator[Service]:
-    chromium()  # nothing is started for tests that will be skipped
-    with serving() as service:
+    _chromium_or_skip()  # nothing is started for tests that will be skipped
+    with serving(GUNICORN_CMD_ARGS="--workers 1", FAILURE_LIMIT="5") as service:
         yield service
 
 
 @pytest.fixture(scope="package")
 def cast(service: Service) -> Cast:
-    password = secrets.token_urlsafe(12)
-    script = CREATE_CAST.format(password=password)
-    return Cast(password, *json.loads(manage(service.environment, "shell", "--verbosity", "0", "-c", script)))
+    return create_cast(service, secrets.token_urlsafe(12))
 
 
 @pytest.fixture
@@ -109,6 +62,17 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
     context.close()
     assert [url for url in requested if not _is_ours(url, service)] == []
     assert complaints == []
+
+
+def _chromium_or_skip() -> str:
+    """The path of the program. Where there is none, the tests are skipped, or fail with `REQUIRE_SERVICES=1`."""
+    found = chromium()
+    if found is not None:
+        return found
+    message = "NOT TESTED in a browser: there is no Chromium (Debian: apt-get install chromium)"
+    if os.environ.get("REQUIRE_SERVICES") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def _is_ours(url: str, service: Service) -> bool:
