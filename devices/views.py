@@ -146,9 +146,8 @@ class DeviceKeyViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, DeviceSc
         return Response({**self.get_serializer(device_key).data, "key": key}, status.HTTP_201_CREATED)
 
 
+# What takes readings in, and keeps what it refused. (No docstring, as the document would take it for the views'.)
 class RefusalsMixin(viewsets.GenericViewSet[Any]):
-    """What takes readings in, and keeps what it refused."""
-
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         if self.action == "create":
             refusals.note(self.request, response, self.kwargs.get("device_id"))
