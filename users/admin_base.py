@@ -76,6 +76,7 @@ class ModelAdmin(BaseModelAdmin[Any]):
     """A list that opens as fast with a million rows as with ten."""
 
     paginator = InfinitePaginator
+    list_per_page = 50
     show_full_result_count = False
     list_max_show_all = 0
     list_disable_select_all = True  # what is selected is what is seen

@@ -50,7 +50,7 @@ def office(superuser: User) -> Client:
 
 @pytest.fixture
 def many(db: None) -> None:
-    User.objects.bulk_create(User(username=f"user {number:03}") for number in range(150))
+    User.objects.bulk_create(User(username=f"user {number:03}") for number in range(90))
 
 
 def test_a_page_costs_one_query_without_a_count(office: Client, many: None, django_assert_num_queries: Any) -> None:
@@ -61,15 +61,15 @@ def test_a_page_costs_one_query_without_a_count(office: Client, many: None, djan
 
 def test_the_first_page_leads_to_the_second_and_keeps_the_query(office: Client, many: None) -> None:
     first = office.get("/admin/users/user/?is_staff__exact=0").content.decode()
-    assert "user 099" in first
-    assert "user 100" not in first
+    assert "user 049" in first
+    assert "user 050" not in first
     assert 'href="?is_staff__exact=0&amp;p=2" rel="next"' in first
     assert 'rel="prev"' not in first
 
 
 def test_the_last_page_leads_back_only(office: Client, many: None) -> None:
     second = office.get("/admin/users/user/?p=2").content.decode()
-    assert "user 149" in second
+    assert "user 089" in second
     assert 'rel="next"' not in second
     assert 'href="?p=1" rel="prev"' in second
 
@@ -80,7 +80,7 @@ def test_a_page_that_is_not_there_leads_to_the_list(office: Client, many: None) 
 
 
 def test_all_at_once_is_not_to_be_had(office: Client, many: None) -> None:
-    assert "user 149" not in office.get("/admin/users/user/?all=").content.decode()
+    assert "user 089" not in office.get("/admin/users/user/?all=").content.decode()
 
 
 @pytest.mark.parametrize(("words", "status"), [(20, 200), (21, 400)])
