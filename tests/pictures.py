@@ -16,8 +16,15 @@ from tests.browser.steps import sign_in
 from tests.service import ROOT, Service, manage, serving
 
 FOLDER = ROOT / "docs" / "pictures"
-WIDE, LOW, PHONE = (1100, 1060), (1100, 460), (390, 980)
-REFRESH = "from devices import figures; from django.utils import timezone; figures.refresh(timezone.now())"
+WIDE, HALF, LOW, PHONE = (1100, 1060), (1100, 760), (1100, 360), (390, 980)
+# The service has counted the hours that are over before there was anything in them.
+REFRESH = """
+from django.utils import timezone
+from devices import figures
+from devices.models import HourlyCount
+HourlyCount.objects.all().delete()
+figures.refresh(timezone.now())
+"""
 
 
 class Picture(NamedTuple):
@@ -33,8 +40,8 @@ class Picture(NamedTuple):
 def pictures(cast: Cast) -> list[Picture]:
     device, in_admin = f"/devices/{cast.pump}/?span=day", f"/admin/devices/device/{cast.pump}/change/?span=day"
     return [
-        Picture("start-light", "root", "/admin/", "light", WIDE),
-        Picture("start-dark", "root", "/admin/", "dark", WIDE),
+        Picture("start-light", "root", "/admin/", "light", HALF),
+        Picture("start-dark", "root", "/admin/", "dark", HALF),
         Picture("admin-device-light", "root", in_admin, "light", WIDE),
         Picture("admin-device-dark", "root", in_admin, "dark", WIDE),
         Picture("admin-device-phone", "root", in_admin, "light", PHONE),
