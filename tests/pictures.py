@@ -13,10 +13,18 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.browser.chromium import CHROMIUM_FLAGS, chromium
 from tests.browser.people import Cast, create_cast
 from tests.browser.steps import sign_in
-from tests.service import ROOT, Service, serving
+from tests.service import ROOT, Service, manage, serving
 
 FOLDER = ROOT / "docs" / "pictures"
-WIDE, PHONE = (1100, 1060), (390, 980)
+WIDE, HALF, LOW, PHONE = (1100, 1060), (1100, 760), (1100, 360), (390, 980)
+# The service has counted the hours that are over before there was anything in them.
+REFRESH = """
+from django.utils import timezone
+from devices import figures
+from devices.models import HourlyCount
+HourlyCount.objects.all().delete()
+figures.refresh(timezone.now())
+"""
 
 
 class Picture(NamedTuple):
@@ -30,9 +38,14 @@ class Picture(NamedTuple):
 
 
 def pictures(cast: Cast) -> list[Picture]:
-    device = f"/devices/{cast.pump}/?span=day"
+    device, in_admin = f"/devices/{cast.pump}/?span=day", f"/admin/devices/device/{cast.pump}/change/?span=day"
     return [
-        Picture("devices-light", "alice", "/devices/", "light", WIDE),
+        Picture("start-light", "root", "/admin/", "light", HALF),
+        Picture("start-dark", "root", "/admin/", "dark", HALF),
+        Picture("admin-device-light", "root", in_admin, "light", WIDE),
+        Picture("admin-device-dark", "root", in_admin, "dark", WIDE),
+        Picture("admin-device-phone", "root", in_admin, "light", PHONE),
+        Picture("devices-light", "alice", "/devices/", "light", LOW),
         Picture("device-light", "alice", device, "light", WIDE),
         Picture("device-dark", "alice", device, "dark", WIDE),
         Picture("device-phone-light", "alice", device, "light", PHONE),
@@ -41,7 +54,7 @@ def pictures(cast: Cast) -> list[Picture]:
 
 
 def take(browser: Browser, service: Service, cast: Cast, picture: Picture) -> Path:
-    """One file of `docs/pictures`, in a few colours: they are flat, and a repository keeps every version."""
+    """One file of `docs/pictures`."""
     width, height = picture.size
     context = browser.new_context(
         base_url=service.url, color_scheme=picture.scheme, viewport={"width": width, "height": height}
@@ -64,6 +77,7 @@ def main() -> None:
         sys.exit("There is no Chromium; on Debian: apt-get install chromium")
     with serving() as service, sync_playwright() as playwright:
         cast = create_cast(service, secrets.token_urlsafe(12))
+        manage(service.environment, "shell", "--verbosity", "0", "-c", REFRESH)
         browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
         for picture in pictures(cast):
             path = take(browser, service, cast, picture)
