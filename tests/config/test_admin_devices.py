@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from devices import figures
@@ -242,6 +244,21 @@ def test_the_page_of_a_device_shows_its_last_readings_and_what_was_refused(offic
     assert "2026-01-01 00:00:19.000000" in page
     assert "2026-01-01 00:00:09.000000" not in page
     assert Refusal.objects.get().detail in page
+
+
+def test_the_page_of_a_device_costs_the_same_for_many_readings(
+    office: Client, device: Device, other_device: Device
+) -> None:
+    """From a thousand readings on, which are no points of their own any more."""
+    stored(device, *[(number, number, 0, 0) for number in range(1000)])
+    stored(other_device, *[(number, number, 0, 0) for number in range(3000)])
+    queries = []
+    for each in (device, other_device):
+        with CaptureQueriesContext(connection) as captured:
+            office.get(f"/admin/devices/device/{each.pk}/change/?span=all")
+        queries.append(len(captured))
+    # 1 session, 1 user, 1 device, 1 keys, 1 readings, 1 refusals, and 8 to 12 of the curve
+    assert queries[0] == queries[1] <= 18
 
 
 def test_the_list_of_refusals_costs_the_same_for_many(

@@ -116,7 +116,7 @@ def test_staff_who_may_not_write_leave_no_note(device: Device, staff: User) -> N
         (f"{SENT},x\n1,2\n", "text/csv"),
         (f"recorded_at,x,y,z\n{SENT},{SENT},1,\n", "text/csv"),
         ("[]", f"text/{SENT}"),
-        ("[]", f"application/json; charset={SENT}"),
+        ("[]", f"application/json; header={SENT}"),
     ],
 )
 @pytest.mark.parametrize("query", ["", f"?partial={SENT}", f"?{SENT}=1"])
