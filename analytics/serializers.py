@@ -39,8 +39,8 @@ class AnalyticsQuery(WindowQuery):
     percentiles = PercentilesField(
         default=None, trim_whitespace=False, help_text="Such as 5,95,99.9; nearest rank, at most 20."
     )
-    interval = serializers.ChoiceField(INTERVALS, default=None, help_text="Adds a summary for each of the window.")
-    timezone = TimezoneField(default=None, help_text="Of the intervals: an IANA name.")
+    interval = serializers.ChoiceField(INTERVALS, default=None, help_text="Adds a summary of each such part of the window, at most 10,000.")
+    timezone = TimezoneField(default=None, help_text="Of the intervals: an IANA name; else the device's own, or UTC.")
 
 
 class UserAnalyticsQuery(AnalyticsQuery):
@@ -50,6 +50,8 @@ class UserAnalyticsQuery(AnalyticsQuery):
 
 
 class AxisSummarySerializer(serializers.Serializer[Any]):
+    """The figures of one axis, in the unit of its readings; null where there is no reading."""
+
     min = serializers.FloatField(allow_null=True)
     max = serializers.FloatField(allow_null=True)
     sum = serializers.FloatField(allow_null=True)
@@ -86,6 +88,8 @@ class SummarySerializer(serializers.Serializer[Any]):
 
 
 class DeviceSummarySerializer(SummarySerializer):
+    """The readings of one device."""
+
     device = serializers.IntegerField()
 
 
@@ -97,5 +101,7 @@ class UserSummarySerializer(SummarySerializer):
 
 
 class SummaryPerDeviceSerializer(serializers.Serializer[Any]):
+    """A summary of each device of a user, by id, those without readings too."""
+
     user = serializers.IntegerField()
     results = DeviceSummarySerializer(many=True)

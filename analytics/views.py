@@ -36,7 +36,7 @@ class DeviceAnalyticsViewSet(viewsets.GenericViewSet[Device]):
     def get_queryset(self) -> QuerySet[Device]:
         return Device.objects.visible_to(self.request.user)
 
-    @extend_schema(parameters=[AnalyticsQuery])
+    @extend_schema(summary="Summarize a device's readings", parameters=[AnalyticsQuery])
     @action(detail=True)
     def analytics(self, request: Request, pk: str) -> Response:
         """Count and, per axis, min, max, sum, avg and median of the device's readings in a window."""
@@ -54,7 +54,9 @@ class UserAnalyticsViewSet(viewsets.GenericViewSet[User]):
     def get_queryset(self) -> QuerySet[User]:
         return User.objects.visible_to(self.request.user)
 
-    @extend_schema(parameters=[UserAnalyticsQuery], responses=USER_ANALYTICS)
+    @extend_schema(
+        summary="Summarize the readings of a user's devices", parameters=[UserAnalyticsQuery], responses=USER_ANALYTICS
+    )
     @action(detail=True)
     def analytics(self, request: Request, pk: str) -> Response:
         """The same figures over all devices of a user: pooled, or one summary for each device."""

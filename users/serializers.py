@@ -6,6 +6,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.authtoken.serializers import AuthTokenSerializer
 
 from users.failures import Attempt
 from users.integrity import save_changes, unique_or_invalid
@@ -30,6 +31,8 @@ def unknown_field() -> serializers.ErrorDetail:
 
 
 class UserSerializer(StrictFieldsMixin, serializers.ModelSerializer[User]):
+    """An account."""
+
     class Meta:
         model = User
         fields = ["id", "username", "email", "date_joined"]
@@ -81,12 +84,19 @@ class PasswordSerializer(StrictFieldsMixin):
         return {**attrs, "user": user}
 
 
+@extend_schema_serializer(component_name="Credentials")
+class CredentialsSerializer(AuthTokenSerializer):
+    """Who signs in."""
+
+    token = None  # type: ignore[assignment]  # the answer is TokenSerializer's
+
+
 @extend_schema_serializer(component_name="Token")
 class TokenSerializer(serializers.Serializer[Any]):
     """A person's token, shown once, and when it expires."""
 
-    token = serializers.CharField(read_only=True)
-    expiry = serializers.DateTimeField(read_only=True)
+    token = serializers.CharField(read_only=True, help_text="To be sent as `Authorization: Token <token>`.")
+    expiry = serializers.DateTimeField(read_only=True, help_text="When the token stops being good.")
 
 
 def _validate_password(password: str, user: User, field: str) -> None:
