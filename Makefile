@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-long check bench lock schema loadtest dependencies
+.PHONY: run test test-long check bench kills lock schema loadtest dependencies
 
 run: .venv/base.stamp .env  ## the service on this machine, with something to look at in a new database
 	@$(BIN)/python manage.py migrate --verbosity 0
@@ -19,6 +19,9 @@ test-long: .venv/dev.stamp check  ## the same with the random campaigns at full 
 
 bench: .venv/dev.stamp  ## speed as ratios, in one run on a PostgreSQL of its own
 	$(BIN)/python -m bench
+
+kills: .venv/dev.stamp  ## what it takes to lose a background analysis: 200 kills, half an hour; KILLS="--kills 20" for fewer
+	$(BIN)/python -m tests.kills $(KILLS)
 
 check: .venv/dev.stamp  ## style, types and the arrows between the apps
 	$(BIN)/ruff format --check .

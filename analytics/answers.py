@@ -1,6 +1,6 @@
 """What a call of analytics answers, as plain values: the same for a request, a background job and the shell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, pairwise
@@ -45,12 +45,15 @@ def of_user(user: User, question: Question) -> dict[str, Any]:
     return {"user": user.pk, "devices": len(devices), **answer}
 
 
-def of_each_device(user: User, question: Question) -> dict[str, Any]:
-    """A summary of each device of a user, by id, those without readings too."""
+def of_each_device(
+    user: User, question: Question, report: Callable[[float], None] = lambda share: None
+) -> dict[str, Any]:
+    """A summary of each device of a user, by id, those without readings too; `report` hears which share is done."""
     devices = list(Device.objects.filter(owner=user).order_by("pk").only("pk"))
     summaries = summarize_each(devices, question.start_time, question.end_time, question.percentiles or {})
     results, left = [], MOST_BUCKETS
-    for device in devices:
+    for place, device in enumerate(devices):
+        report(place / len(devices))
         summary = summaries.get(device.pk, Summary())
         answer, left = _with_buckets(summary, [device], question, question.timezone or ZoneInfo("UTC"), left)
         results.append({"device": device.pk, **answer})

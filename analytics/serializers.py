@@ -1,15 +1,19 @@
 """What analytics is asked, and what it answers: the latter for the document, as answers are built from plain values."""
 
+import json
 import re
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
 from rest_framework import serializers
 
 from analytics.buckets import INTERVALS
+from analytics.models import Analysis
 from devices.models import validate_timezone
 from devices.windows import WindowQuery
+from users.serializers import StrictFieldsMixin
 
 MOST_PERCENTILES = 20
 PERCENTILE = re.compile(r"[0-9]{1,3}(\.[0-9]{1,30})?", re.ASCII)
@@ -37,16 +41,49 @@ class TimezoneField(serializers.CharField):
 
 class AnalyticsQuery(WindowQuery):
     percentiles = PercentilesField(
-        default=None, trim_whitespace=False, help_text="Such as 5,95,99.9; nearest rank, at most 20."
+        default=None, trim_whitespace=False, help_text="Such as `5,95,99.9`: from 0 to 100, at most 20; nearest rank."
     )
-    interval = serializers.ChoiceField(INTERVALS, default=None, help_text="Adds a summary of each such part of the window, at most 10,000.")
-    timezone = TimezoneField(default=None, help_text="Of the intervals: an IANA name; else the device's own, or UTC.")
+    interval = serializers.ChoiceField(
+        INTERVALS, default=None, help_text="Adds a summary of each such part of the window, at most 10,000."
+    )
+    timezone = TimezoneField(
+        default=None, help_text="Of the intervals: an IANA name such as `Europe/Berlin`; else the device's own, or UTC."
+    )
 
 
 class UserAnalyticsQuery(AnalyticsQuery):
     aggregate = serializers.ChoiceField(
         ["true", "false"], default="true", help_text="true: one pooled summary; false: one per device."
     )
+
+
+class AnalysisParameters(StrictFieldsMixin, AnalyticsQuery):
+    """The same as JSON: what may be left out may also be null."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        fields = super().get_fields()
+        for field in fields.values():
+            field.allow_null = field.default is None
+        return fields
+
+
+class TrueFalseField(serializers.BooleanField):
+    """JSON's own true and false, and none of the words that stand for them in a form."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
+class UserAnalysisParameters(AnalysisParameters):
+    aggregate = TrueFalseField(default=True, help_text="true: one pooled summary; false: one per device.")
+
+
+class AnalysisListQuery(WindowQuery):
+    """Of the time at which they were asked for."""
+
+    status = serializers.ChoiceField(Analysis.Status.choices, default=None)
 
 
 class AxisSummarySerializer(serializers.Serializer[Any]):
@@ -105,3 +142,35 @@ class SummaryPerDeviceSerializer(serializers.Serializer[Any]):
 
     user = serializers.IntegerField()
     results = DeviceSummarySerializer(many=True)
+
+
+@extend_schema_field(
+    PolymorphicProxySerializer(
+        "AnalysisResult",
+        [DeviceSummarySerializer, UserSummarySerializer, SummaryPerDeviceSerializer],
+        None,
+        allow_null=True,
+    )
+)
+class ResultField(serializers.JSONField):
+    def to_representation(self, value: Any) -> Any:
+        return json.loads(value) if value else None
+
+
+class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
+    """A background analysis: what was asked, how far it is, and what came of it."""
+
+    parameters = serializers.DictField(read_only=True, help_text="As they were asked.")
+    result = ResultField(
+        read_only=True,
+        help_text="What the matching analytics call answers. In a list, a long one is null: read it alone.",
+    )
+    error = serializers.SerializerMethodField(help_text="Why it failed.")
+
+    class Meta:
+        model = Analysis
+        fields = ["id", "status", "requested_at", "started_at", "finished_at", "parameters", "result", "error"]
+        read_only_fields = fields
+
+    def get_error(self, analysis: Analysis) -> str | None:
+        return analysis.error or None

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from bench.service import postgresql
 
-BENCHMARKS = ["ingest", "analytics"]
+BENCHMARKS = ["ingest", "analytics", "analyses"]
 
 if __name__ == "__main__":
     names = sys.argv[1:] or BENCHMARKS

@@ -2,12 +2,13 @@
 
 auth/token/
 users/                                  users/{id}/              users/me/   users/me/password/
-users/{id}/analytics/
+users/{id}/analytics/                   users/{id}/analyses/
 devices/                                devices/{id}/            devices/{id}/latest/
 devices/{id}/keys/                      devices/{id}/keys/{prefix}/
 devices/{id}/readings/                  devices/{id}/readings/{reading_id}/
 devices/{id}/readings/export/            readings/
-devices/{id}/analytics/
+devices/{id}/analytics/                 devices/{id}/analyses/
+analyses/                               analyses/{id}/           analyses/{id}/cancel/
 schema/                                 docs/
 """
 
@@ -15,7 +16,13 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
-from analytics.views import DeviceAnalyticsViewSet, UserAnalyticsViewSet
+from analytics.views import (
+    AnalysisViewSet,
+    DeviceAnalysisViewSet,
+    DeviceAnalyticsViewSet,
+    UserAnalysisViewSet,
+    UserAnalyticsViewSet,
+)
 from devices.single import in_one_round_trip
 from devices.views import DeviceKeyViewSet, DeviceViewSet, OwnerViewSet, ReadingBatchViewSet, ReadingViewSet
 from users.views import TokenView
@@ -26,6 +33,9 @@ router.register("users", UserAnalyticsViewSet, "user-analytics")
 router.register("devices", DeviceViewSet, "device")
 router.register("devices", DeviceAnalyticsViewSet, "device-analytics")
 router.register(r"devices/(?P<device_id>[0-9]+)/keys", DeviceKeyViewSet, "device-key")
+router.register(r"devices/(?P<device_id>[0-9]+)/analyses", DeviceAnalysisViewSet, "device-analysis")
+router.register(r"users/(?P<user_id>[0-9]+)/analyses", UserAnalysisViewSet, "user-analysis")
+router.register("analyses", AnalysisViewSet, "analysis")
 
 batches = ReadingBatchViewSet.as_view({"post": "create"})
 export = ReadingViewSet.as_view({"get": "export"})

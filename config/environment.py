@@ -1,5 +1,6 @@
 """What the settings read from the environment, with nonsense refused by name, all of it at once."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from environs import Env, EnvValidationError, validate
 
 THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
 ENGINES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
+BROKERS = "redis://, rediss://, amqp:// or amqps://"
+BROKER = re.compile(r"((redis|amqp)s?://.+)?$")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Environment:
     failure_limit_per_address: int
     cache_url: str
     cors_allowed_origins: list[str]
+    broker_url: str
+    analysis_retention_days: int
 
 
 def read_environment(base_dir: Path, data_dir: Path) -> Environment:
@@ -67,6 +72,8 @@ def read_environment(base_dir: Path, data_dir: Path) -> Environment:
         failure_limit_per_address=env.int("FAILURE_LIMIT_PER_ADDRESS", 1000, validate=validate.Range(min=1)),
         cache_url=env.str("CACHE_URL", "", validate=validate.Regexp("(rediss?://.+)?$")),
         cors_allowed_origins=env.list("CORS_ALLOWED_ORIGINS", []),
+        broker_url=env.str("BROKER_URL", "", validate=validate.Regexp(BROKER, error=f"must begin with {BROKERS}")),
+        analysis_retention_days=env.int("ANALYSIS_RETENTION_DAYS", 90, validate=validate.Range(min=0, max=36_500)),
     )
     try:
         env.seal()

@@ -1,6 +1,5 @@
 """What the OpenAPI document says beyond what drf-spectacular reads from the views: tags, callers, ids, errors."""
 
-import re
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
@@ -26,31 +25,22 @@ TAG_DESCRIPTIONS = {
 METHODS = {"get", "put", "post", "delete", "patch"}
 
 ID = {"type": "integer", "format": "int64", "minimum": 1}
-ID_PATTERN = "^[0-9]+$"
-TIME = "2026-01-01T00:00:00Z"
-# Of each parameter, wherever it is: an example, and a description unless it has one of its own.
-PARAMETERS: dict[str, tuple[Any, str]] = {
-    "id": (7, "The id."),
-    "device_id": (7, "The device's id."),
-    "user_id": (3, "The user's id."),
-    "prefix": ("0123456789ab", "The key's `prefix`, its part before the dot."),
-    "reading_id": ("AAZHUjvygAA_8AAAAAAAAEAAAAAAAAAAQAgAAAAAAAA", "The reading's `id`, unique within its device."),
-    "start_time": (TIME, ""),
-    "end_time": ("2026-02-01T00:00:00Z", ""),
-    "percentiles": ("5,95,99.9", ""),
-    "interval": ("day", ""),
-    "timezone": ("Europe/Berlin", ""),
-    "aggregate": ("true", ""),
-    "cursor": ("AAZHUjvygAA_8AAAAAAAAEAAAAAAAAAAQAgAAAAAAAA", ""),
-    "page_size": (100, ""),
-    "ordering": ("recorded_at", "The order of the results; a minus sign turns it around."),
-    "search": ("pump", "A part of the name, in upper or lower case."),
-    "is_active": (True, "Only those that are active, or only those that are not."),
-    "owner": (3, "Only the devices of this user, by the user's id."),
-    "partial": (False, ""),
-    "cascade": (False, ""),
-    "file_format": ("csv", "`csv` has a header and a line for each reading, `ndjson` a JSON object a line."),
-    "status": ("succeeded", "Only those in this state."),
+UUID = {"type": "string", "format": "uuid"}
+READING_ID = "AAZHUjvygAA_8AAAAAAAAEAAAAAAAAAAQAgAAAAAAAA"
+# What is in a path and has no description of its own; by the word before it, then by its name.
+PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
+    "users": ("The user's id.", ID, 3),
+    "devices": ("The device's id.", ID, 7),
+    "keys": ("The key's `prefix`, its part before the dot.", {"type": "string"}, "0123456789ab"),
+    "readings": ("The reading's `id`, unique within its device.", {"type": "string"}, READING_ID),
+    "analyses": ("The analysis's id.", UUID, "6f1c2a34-9d2b-4c53-8a39-2f6f3c1d5b70"),
+}
+# The filters of lists, which describe themselves in labels of forms.
+FILTERS = {
+    "ordering": "The order of the results; a minus sign turns it around, commas join several.",
+    "search": "A part of the name, in upper or lower case, such as `pump`.",
+    "is_active": "Only those that are active, or only those that are not.",
+    "owner": "Only the devices of this user, by the user's id, such as 3.",
 }
 
 PROBLEM = {
@@ -120,43 +110,33 @@ def complete(result: dict[str, Any], generator: Any, request: Any, public: bool)
     components["responses"] = {name: _response(*about) for name, *about in PROBLEMS.values()}
     for path, item in result["paths"].items():
         for method in METHODS & item.keys():
-            _complete_operation(path, method, item[method])
+            _complete_operation(path, item[method])
     used = {operation["tags"][0] for item in result["paths"].values() for operation in item.values()}
     result["tags"] = [{"name": name, "description": text} for name, text in TAG_DESCRIPTIONS.items() if name in used]
     return result
 
 
-def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> None:
+def _complete_operation(path: str, operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", []):
-        if parameter["in"] != "header":
-            _complete_parameter(parameter)
-    for status in _problems_of(path, method, operation):
+        if parameter["in"] == "path":
+            word = path.split(f"/{{{parameter['name']}}}")[0].rsplit("/", 1)[-1]
+            description, schema, example = PATH_PARAMETERS[word]
+            parameter |= {"description": description, "schema": schema, "example": example}
+        elif parameter["name"] in FILTERS and "minLength" not in parameter["schema"]:
+            parameter["description"] = FILTERS[parameter["name"]]
+    for status in _problems_of(path, operation):
         operation["responses"][status] = {"$ref": f"#/components/responses/{PROBLEMS[status][0]}"}
     operation["responses"] = dict(sorted(operation["responses"].items()))
 
 
-def _complete_parameter(parameter: dict[str, Any]) -> None:
-    example, description = PARAMETERS[parameter["name"]]
-    schema = parameter["schema"]
-    if schema.get("pattern") == ID_PATTERN or (parameter["in"] == "path" and schema["type"] == "integer"):
-        parameter["schema"] = ID
-    elif schema["type"] == "array":
-        example = [schema["items"]["enum"][-1]]
-    elif schema.get("format") == "uuid" or re.search("uuid|36", schema.get("pattern", "")):
-        parameter["schema"] = {"type": "string", "format": "uuid"}
-        example = "6f1c2a34-9d2b-4c53-8a39-2f6f3c1d5b70"
-    parameter["description"] = description or parameter["description"]
-    parameter["example"] = example
-
-
-def _problems_of(path: str, method: str, operation: dict[str, Any]) -> list[str]:
+def _problems_of(path: str, operation: dict[str, Any]) -> list[str]:
     """The statuses of an operation's errors: those it names itself, and those that follow from what it is."""
     known = {status for status in operation["responses"] if status in PROBLEMS}
     known |= {"400", "406", "429", "500", "503"}
     if {} not in operation["security"]:
         known.add("401")
-    # A device's key is refused where only people may call; a session needs its CSRF token to write.
-    if "401" in known and ({"deviceKey": []} not in operation["security"] or method != "get"):
+    # A session needs its CSRF token to write, and a device's key is refused where only people may call.
+    if {"session": []} in operation["security"]:
         known.add("403")
     if "{" in path:
         known.add("404")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import django_stubs_ext
+from celery.schedules import crontab
 from corsheaders.defaults import default_headers
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -27,6 +28,8 @@ CSRF_TRUSTED_ORIGINS = environment.csrf_trusted_origins
 OPEN_REGISTRATION = environment.open_registration
 DATA_UPLOAD_MAX_MEMORY_SIZE = environment.max_body_size
 MAX_BATCH_ROWS = environment.max_batch_rows
+BROKER_URL = environment.broker_url
+ANALYSIS_RETENTION_DAYS = environment.analysis_retention_days
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -191,6 +194,39 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
+
+# Messages only wake workers up; analyses are rows, and the rows decide: see analytics/analyses.py.
+CELERY_BROKER_URL = BROKER_URL
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker for ever
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": 5,  # a broker that has stopped answers nothing, and would be waited for without end
+    "socket_connect_timeout": 2,
+    "health_check_interval": 5,
+    "visibility_timeout": 300,
+    "unacked_restore_throttle": 1,
+}
+CELERY_TASK_PUBLISH_RETRY = False  # what is not published is found by the sweeper
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# Two queues, read in turns: upkeep does not wait behind a thousand analyses.
+CELERY_TASK_CREATE_MISSING_QUEUES = False
+CELERY_TASK_DEFAULT_QUEUE = "upkeep"
+CELERY_TASK_QUEUES = {name: {"exchange": name, "routing_key": name} for name in ("upkeep", "analyses")}
+CELERY_TASK_ROUTES = {"analytics.tasks.run_analysis": {"queue": "analyses"}}
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory; its file would be lost or torn by a kill
+CELERY_BEAT_SCHEDULE = {
+    # With an expiry, so that those which no worker took do not pile up.
+    "sweep analyses": {"task": "analytics.tasks.sweep_analyses", "schedule": 5, "options": {"expires": 5}},
+    "build rollups": {"task": "analytics.tasks.build_rollups", "schedule": 60, "options": {"expires": 60}},
+    "prune analyses": {
+        "task": "analytics.tasks.prune_analyses", "schedule": crontab(minute="17"), "options": {"expires": 3600},
+    },
+}  # fmt: skip
 
 # Where HTTPS_ONLY is on, `check --deploy` has no warning. The API is never redirected: a POST would become a GET.
 SECURE_SSL_REDIRECT = environment.https_only

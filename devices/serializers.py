@@ -19,9 +19,7 @@ NUMBER = {
     "max_value": 1e15,
     "help_text": "In whatever unit the device measures; finite, kept to the bit.",
 }
-TIME = (
-    "RFC 3339 with an offset, at most six digits after the second, from 1900 until before 2200; answers are in UTC."
-)
+TIME = "RFC 3339 with an offset, at most six digits after the second, from 1900 until before 2200; answers are in UTC."
 
 
 class DeviceSerializer(StrictFieldsMixin, serializers.ModelSerializer[Device]):

@@ -316,7 +316,7 @@ class ReadingBatchViewSet(viewsets.GenericViewSet[Reading]):
         examples=[OpenApiExample("A batch", [{"device": 7, **ONE}], request_only=True), RECEIPT],
         parameters=[BatchQuery],
         request=DeviceReadingSerializer(many=True),
-        responses=ReceiptSerializer,
+        responses={200: ReceiptSerializer},
     )
     def create(self, request: Request) -> Response:
         """A batch in which each row names its `device` by its id."""

@@ -60,8 +60,7 @@ class Service:
 
     def workers(self) -> list[int]:
         """The ids of the worker processes that are there now."""
-        master = self.process.pid
-        return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+        return _children(self.process.pid)
 
     def resident_bytes(self) -> int:
         """How much memory the workers have, all together."""
@@ -121,6 +120,51 @@ def encoded(rows: Sequence[dict[str, Any]], file_format: str) -> bytes:
     return "".join(line + "\n" for line in lines).encode()
 
 
+@dataclass
+class Worker:
+    """A Celery worker with its own clock, at the head of a process group."""
+
+    environment: dict[str, str]
+    log: Path
+    concurrency: int = 2
+
+    def start(self) -> None:
+        options = ["worker", "-B", "--concurrency", str(self.concurrency), "--loglevel", "WARNING"]
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "config", *options], cwd=ROOT, env=self.environment,
+                start_new_session=True, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
+
+    def children(self) -> list[int]:
+        """The ids of the processes that run tasks."""
+        return [pid for pid in _children(self.process.pid) if _has_a_pipe(pid)]
+
+    def clocks(self) -> list[int]:
+        """The id of the process that says when upkeep is due, unless it is dead."""
+        return [pid for pid in _children(self.process.pid) if not _has_a_pipe(pid)]
+
+    def kill(self) -> None:
+        """All of it, at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        _stop(self.process)
+
+
+@contextmanager
+def working(service: Service, concurrency: int = 2) -> Iterator[Worker]:
+    """A worker of a service that has a broker, as long as the block runs."""
+    worker = Worker(service.environment, service.log.with_name("worker.log"), concurrency)
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
 @contextmanager
 def _gunicorn(environment: dict[str, str], log: Path) -> Iterator[Service]:
     with log.open("wb") as output:
@@ -142,6 +186,17 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _has_a_pipe(pid: int) -> bool:
+    """Celery speaks with the processes of its pool through pipes, and with its clock not at all."""
+    with suppress(OSError):
+        return any(str(file.readlink()).startswith("pipe:") for file in Path(f"/proc/{pid}/fd").iterdir())
+    return False
 
 
 @contextmanager

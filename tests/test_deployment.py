@@ -121,8 +121,24 @@ def test_every_published_port_is_of_this_machine_only() -> None:
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
-def test_the_database_is_not_published() -> None:
-    assert "ports" not in SERVICES["db"]
+@pytest.mark.parametrize("name", ["db", "broker", "worker"])
+def test_what_is_behind_the_service_is_not_published(name: str) -> None:
+    assert "ports" not in SERVICES[name]
+
+
+def test_the_worker_runs_the_same_build_with_the_same_environment_as_web() -> None:
+    web, worker = SERVICES["web"], SERVICES["worker"]
+    assert (web["build"], web["environment"]) == (worker["build"], worker["environment"])
+    assert worker["command"] == ["celery", "-A", "config", "worker", "-B"]
+    assert worker["restart"] == "unless-stopped"  # it ends when its clock has died
+
+
+def test_nothing_waits_for_the_broker() -> None:
+    assert [name for name, service in SERVICES.items() if "broker" in service.get("depends_on", {})] == []
+
+
+def test_the_service_and_its_worker_find_the_broker() -> None:
+    assert environment_of(SERVICES["web"])["BROKER_URL"] == "redis://broker:6379/0"
 
 
 def test_locust_runs_only_on_request() -> None:

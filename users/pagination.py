@@ -42,7 +42,7 @@ class KeysetPagination(BasePagination):
 
     def position(self, row: Any) -> str:
         """The text that says where a row stands in the order."""
-        return urlsafe_b64encode(json.dumps([str(getattr(row, self.field)), row.pk]).encode()).decode().rstrip("=")
+        return urlsafe_b64encode(json.dumps([str(getattr(row, self.field)), str(row.pk)]).encode()).decode().rstrip("=")
 
     def order(self, queryset: QuerySet[Any], backward: bool) -> QuerySet[Any]:
         ordering = queryset.query.order_by or ("pk",)

@@ -11,9 +11,9 @@ from rest_framework.request import Request
 PERMISSION_ACTIONS = {"POST": "add", "PUT": "change", "PATCH": "change", "DELETE": "delete"}
 
 
-def may_write(request: Request, model: type[Model]) -> bool:
-    """Whether the caller holds Django's model permission for the method, as for what belongs to others."""
-    action = PERMISSION_ACTIONS.get(request.method or "", "change")
+def may_write(request: Request, model: type[Model], action: str | None = None) -> bool:
+    """Whether the caller holds Django's model permission for the method or action, as for what belongs to others."""
+    action = action or PERMISSION_ACTIONS.get(request.method or "", "change")
     return request.user.has_perm(f"{model._meta.app_label}.{get_permission_codename(action, model._meta)}")
 
 

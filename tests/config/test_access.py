@@ -7,6 +7,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from rest_framework.test import APIClient
 
+from analytics import analyses
 from devices.models import Device, DeviceKey, Reading
 from tests.helpers import client_of, client_of_device, fields, send, stored
 from tests.routes import api_paths, api_routes
@@ -31,6 +32,8 @@ ACCESS = [
     ("GET", "users/me/", "401 403 403 200 200 200 200"),
     ("POST", "users/me/password/", "401 403 403 204 400 400 400"),
     ("GET", "users/{alice}/analytics/", "401 403 403 200 404 200 200"),
+    ("GET", "users/{alice}/analyses/", "401 403 403 200 404 200 200"),
+    ("POST", "users/{alice}/analyses/", "401 403 403 202 404 202 202"),
     ("GET", "devices/", "401 403 403 200 200 200 200"),
     ("POST", "devices/", "401 403 403 201 201 201 201"),
     ("GET", "devices/{device}/", "401 200 404 200 404 200 200"),
@@ -39,6 +42,12 @@ ACCESS = [
     ("DELETE", "devices/{device}/", "401 403 403 204 404 403 204"),
     ("GET", "devices/{device}/latest/", "401 200 404 200 404 200 200"),
     ("GET", "devices/{device}/analytics/", "401 200 404 200 404 200 200"),
+    ("GET", "devices/{device}/analyses/", "401 403 403 200 404 200 200"),
+    ("POST", "devices/{device}/analyses/", "401 403 403 202 404 202 202"),
+    ("GET", "analyses/", "401 403 403 200 200 200 200"),
+    ("GET", "analyses/{analysis}/", "401 403 403 200 404 200 200"),
+    ("POST", "analyses/{analysis}/cancel/", "401 403 403 200 404 403 200"),
+    ("DELETE", "analyses/{analysis}/", "401 403 403 204 404 403 204"),
     ("GET", "devices/{device}/keys/", "401 403 403 200 404 200 200"),
     ("POST", "devices/{device}/keys/", "401 403 403 201 404 403 201"),
     ("DELETE", "devices/{device}/keys/{prefix}/", "401 403 403 204 404 403 204"),
@@ -65,6 +74,8 @@ BODIES = {
     "devices/{device}/readings/": fields(9),
     "devices/{device}/readings/{reading}/": fields(10),
     "auth/token/": {"username": "alice", "password": "alice-9-secret"},
+    "devices/{device}/analyses/": {},
+    "users/{alice}/analyses/": {},
 }
 MISSING = {"alice": 999_999, "device": 999_999, "prefix": "0123456789ab", "reading": "A" * 43}
 WITHOUT_SUFFIX = [path for path in api_paths() if not path.endswith(".json")]
@@ -94,7 +105,14 @@ CASES = [
 def ids(alice: User, device: Device, other_device: Device) -> dict[str, Any]:
     stored(device, (0, 1, 2, 3))
     prefix = DeviceKey.issue(device)[0].prefix
-    return {"alice": alice.pk, "device": device.pk, "prefix": prefix, "reading": Reading.objects.get().id}
+    analysis = analyses.start(alice, device, {"start_time": None}, {})
+    return {
+        "alice": alice.pk,
+        "device": device.pk,
+        "prefix": prefix,
+        "reading": Reading.objects.get().id,
+        "analysis": analysis.pk,
+    }
 
 
 @pytest.fixture
@@ -213,6 +231,8 @@ def test_what_belongs_to_another_device_is_missing_on_ones_own(
         ("change_reading", "PATCH", "devices/{device}/readings/{reading}/", 200),
         ("delete_reading", "DELETE", "devices/{device}/readings/{reading}/", 204),
         ("change_user", "PATCH", "users/{alice}/", 200),
+        ("change_analysis", "POST", "analyses/{analysis}/cancel/", 200),
+        ("delete_analysis", "DELETE", "analyses/{analysis}/", 204),
     ],
 )
 def test_staff_with_the_model_permission_may_write(

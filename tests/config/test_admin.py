@@ -1,10 +1,12 @@
-"""The back office: accounts and devices."""
+"""The back office: accounts, devices and background analyses."""
 
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from analytics import analyses
+from analytics.models import Analysis
 from devices.models import Device, DeviceKey, Reading
 from tests.helpers import client_of, client_of_device, stored
 from users.models import User
@@ -19,12 +21,14 @@ def office(superuser: User) -> Client:
     return client
 
 
-@pytest.mark.parametrize("page", ["users/user/", "users/user/add/", "devices/device/", "devices/device/add/"])
+@pytest.mark.parametrize(
+    "page", ["users/user/", "users/user/add/", "devices/device/", "devices/device/add/", "analytics/analysis/"]
+)
 def test_a_page_opens(office: Client, device: Device, page: str) -> None:
     assert office.get(f"/admin/{page}").status_code == 200
 
 
-@pytest.mark.parametrize("page", ["users/user/", "devices/device/"])
+@pytest.mark.parametrize("page", ["users/user/", "devices/device/", "analytics/analysis/"])
 def test_who_is_not_staff_is_sent_to_sign_in(alice: User, page: str) -> None:
     client = Client()
     client.force_login(alice)
@@ -167,3 +171,57 @@ def test_a_value_error_of_our_own_is_still_a_defect(careful_office: Client, monk
 
     monkeypatch.setattr("devices.admin.DeviceAdmin.get_queryset", fail)
     assert careful_office.get("/admin/devices/device/").status_code == 500
+
+
+@pytest.fixture
+def failed(alice: User, device: Device) -> Analysis:
+    analysis = analyses.start(alice, device, {}, {})
+    run = analyses.claim(analysis.pk)
+    assert run is not None
+    analyses.fail(run, "It can't be done.")
+    return analysis
+
+
+def test_the_list_of_analyses_shows_what_became_of_them(office: Client, failed: Analysis) -> None:
+    page = office.get("/admin/analytics/analysis/").content.decode()
+    for text in ("failed", "alice", "Pump 1", " s</td>", "It can&#x27;t be done."):
+        assert text in page
+
+
+def test_an_analysis_is_looked_at_without_its_result(office: Client, failed: Analysis) -> None:
+    Analysis.objects.update(result='"a long one"')
+    page = office.get(f"/admin/analytics/analysis/{failed.pk}/change/").content.decode()
+    assert "It can&#x27;t be done." in page
+    assert "a long one" not in page
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "message"),
+    [
+        ("retry", "pending", "1 analyses tried again; 1 were left as they are."),
+        ("cancel", "failed", "1 analyses cancelled; 1 were left as they are."),
+    ],
+)
+def test_selected_analyses_are_tried_again_or_cancelled(
+    office: Client, alice: User, failed: Analysis, action: str, status: str, message: str
+) -> None:
+    pending = analyses.start(alice, alice, {}, {})
+    selected = [str(failed.pk), str(pending.pk)]
+    page = office.post("/admin/analytics/analysis/", {"action": action, "_selected_action": selected}, follow=True)
+    assert message in page.content.decode()
+    failed.refresh_from_db()
+    assert failed.status == status
+
+
+def test_an_analysis_is_not_made_in_the_office(office: Client) -> None:
+    assert office.get("/admin/analytics/analysis/add/").status_code == 403
+
+
+def test_the_list_of_analyses_costs_the_same_for_many(
+    office: Client, alice: User, device: Device, django_assert_num_queries: Any
+) -> None:
+    for number in range(20):
+        analyses.start(alice, device, {}, number)
+    # 1 session, 1 user, 1 count for the pages, 1 page with requesters and targets
+    with django_assert_num_queries(4):
+        office.get("/admin/analytics/analysis/")

@@ -112,6 +112,8 @@ def test_every_wrong_variable_is_named_at_once() -> None:
         ("FAILURE_LIMIT", "0"),
         ("FAILURE_LIMIT_PER_ADDRESS", "many"),
         ("CACHE_URL", "memcached://host:11211"),
+        ("BROKER_URL", "localhost:6379"),
+        ("ANALYSIS_RETENTION_DAYS", "-1"),
     ],
 )
 def test_a_wrong_variable_is_refused_by_name(name: str, value: str) -> None:
@@ -127,6 +129,13 @@ def test_the_refusal_does_not_show_the_password_of_the_database() -> None:
 
 def test_gunicorn_refuses_a_wrong_environment_in_one_line() -> None:
     assert "PORT" in refusal(run("gunicorn --check-config config.wsgi", SECRET_KEY=KEY, PORT="0"))
+
+
+def test_a_worker_without_a_broker_refuses_to_start_in_one_line() -> None:
+    result = run("celery -A config worker", SECRET_KEY=KEY, DATABASE_URL="sqlite:///:memory:")
+    assert result.returncode != 0
+    (line,) = (line for line in result.stderr.splitlines() if line.startswith("Refused to start"))
+    assert "BROKER_URL" in line
 
 
 def test_gunicorn_takes_a_good_environment() -> None:
