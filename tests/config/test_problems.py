@@ -203,7 +203,7 @@ def test_a_page_without_the_database_is_503_and_says_when_to_come_back(
 
     monkeypatch.setattr(User.objects.__class__, "get_by_natural_key", fail)
     response = client.post("/admin/login/", {"username": "alice", "password": "alice-9-secret"})
-    assert (response.status_code, response["Content-Type"]) == (503, "text/plain; charset=utf-8")
+    assert (response.status_code, response["Content-Type"]) == (503, "text/html; charset=utf-8")
     assert int(response["Retry-After"]) > 0
 
 

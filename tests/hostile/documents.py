@@ -369,4 +369,4 @@ def of_fields() -> Iterator[Case]:
         yield Case(f"credentials with {name}", "POST", "auth/token/", 400, "", text.encode(), JSON, sender="nobody")
 
 
-CASES = [*of_json(), *of_media_types(), *of_sizes(), *of_forms(), *of_fields()]
+FAMILIES = [of_json, of_media_types, of_sizes, of_forms, of_fields]

@@ -231,4 +231,4 @@ def of_the_rest() -> Iterator[Case]:
     yield Case("500 headers", "GET", "devices/", 200, headers=headers)
 
 
-CASES = [*of_credentials(), *of_cookies(), *of_hosts(), *of_the_rest()]
+FAMILIES = [of_credentials, of_cookies, of_hosts, of_the_rest]

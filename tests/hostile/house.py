@@ -1,8 +1,6 @@
 """Who and what the hostile requests meet: two owners with a device each, and whether all of it is still as it was."""
 
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.sessions.models import Session
@@ -18,23 +16,22 @@ CSRF = "c" * 32
 LISTS = ("devices/", "users/", "devices/{device}/readings/")
 # What a request may change without storing anything: when somebody was last seen.
 UNWATCHED = {"last_login", "last_used_at"}
+WATCHED = {
+    model: [field.attname for field in model._meta.concrete_fields if field.name not in UNWATCHED]
+    for model in (User, Device, DeviceKey, AuthToken, Reading)
+}
 
 
-@dataclass
 class House:
     """Alice and her device, bob and his; `places` are their ids, `senders` the headers that each caller shows."""
 
-    places: Mapping[str, str]
-    senders: Mapping[str, dict[str, str]]
-    client: Client = field(default_factory=lambda: Client(enforce_csrf_checks=True, raise_request_exception=False))
+    def __init__(self) -> None:
+        self.client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+        self.rebuild()
 
-    is_sound: bool = True  # after the last case
-
-    def __post_init__(self) -> None:
-        self.rows = contents()
-
-    @classmethod
-    def build(cls) -> "House":
+    def rebuild(self) -> None:
+        """As on the first day."""
+        demolish()
         alice, bob = (User.objects.create_user(name, password=f"{name}-9-secret") for name in ("alice", "bob"))
         root = User.objects.create_superuser("root", password="root-9-secret")
         device, foreign = (Device.objects.create(owner=owner, name="Pump 1") for owner in (alice, bob))
@@ -48,7 +45,8 @@ class House:
             "reading": device.readings.oldest_first()[0].id, "foreign_reading": foreign.readings.oldest_first()[0].id,
             "token": AuthToken.objects.create(alice)[1],
         }  # fmt: skip
-        senders = {
+        self.places = {f"{{{name}}}": str(value) for name, value in places.items()}
+        self.senders = {
             "nobody": {},
             "alice": {"Authorization": f"Token {places['token']}"},
             "key": {"Authorization": f"Device {text}"},
@@ -56,7 +54,7 @@ class House:
             "browser": {"Cookie": _session(alice)},
             "office": {"Cookie": f"{_session(root)}; csrftoken={CSRF}", "X-CSRFToken": CSRF},
         }
-        return cls({name: str(value) for name, value in places.items()}, senders)
+        self.rows = contents()
 
     def send(self, case: Case) -> Any:
         """The answer, read to its end. Each case comes from an address of its own, so that none is slowed by others."""
@@ -80,9 +78,12 @@ class House:
         return response
 
     def named(self, text: str) -> str:
-        for name, value in self.places.items():
-            text = text.replace(f"{{{name}}}", value)
+        for name, value in self.places.items() if "{" in text else ():
+            text = text.replace(name, value)
         return text
+
+    def is_as_it_was(self) -> bool:
+        return contents() == self.rows
 
     def list_status(self, case: Case) -> int:
         """How one of the lists answers after a case; over the cases it is the turn of each."""
@@ -99,14 +100,7 @@ class House:
 
 def contents() -> dict[type[Any], list[Any]]:
     """Every user, device, key, token and reading, by model."""
-    return {
-        model: sorted(
-            model.objects.values_list(
-                *(field.attname for field in model._meta.concrete_fields if field.name not in UNWATCHED)
-            )
-        )
-        for model in (User, Device, DeviceKey, AuthToken, Reading)
-    }
+    return {model: sorted(model.objects.values_list(*fields)) for model, fields in WATCHED.items()}
 
 
 def demolish() -> None:

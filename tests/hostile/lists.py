@@ -358,4 +358,4 @@ def of_analytics() -> Iterator[Case]:
         yield Case(f"aggregate is {text[:20]!r}", "GET", f"{ANALYTICS[1]}?aggregate={text}", 400, "")
 
 
-CASES = [*of_windows(), *of_pages(), *of_filters(), *of_queries(), *of_analytics()]
+FAMILIES = [of_windows, of_pages, of_filters, of_queries, of_analytics]

@@ -205,4 +205,4 @@ def of_methods() -> Iterator[Case]:
     yield Case("another method in the form", "POST", "devices/{device}/", 405, "method_not_allowed", body, form)
 
 
-CASES = [*of_ids(), *of_paths(), *of_methods()]
+FAMILIES = [of_ids, of_paths, of_methods]
