@@ -1,8 +1,9 @@
 # The commands of the project, the same on a laptop and in CI. PYTHON names the interpreter that makes .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+GENERATED ?= clients/generated
 
-.PHONY: run test test-long check bench kills lock schema loadtest dependencies
+.PHONY: run test test-long check bench kills lock schema clients loadtest dependencies
 
 run: .venv/base.stamp .env  ## the service on this machine, with something to look at in a new database
 	@$(BIN)/python manage.py migrate --verbosity 0
@@ -32,6 +33,14 @@ check: .venv/dev.stamp  ## style, types and the arrows between the apps
 schema: .venv/dev.stamp  ## schema.yaml anew, after a change of the API
 	SECRET_KEY=$(UNUSED_KEY) ENV_FILE= $(BIN)/python manage.py spectacular --validate --fail-on-warn --file schema.yaml
 
+clients: .venv/dev.stamp clients/node_modules/.package-lock.json  ## a Python and a TypeScript client from schema.yaml
+	rm -rf $(GENERATED)
+	mkdir -p $(GENERATED)/python $(GENERATED)/typescript
+	$(BIN)/openapi-python-client generate --path schema.yaml --meta none --fail-on-warning \
+		--config clients/openapi-python-client.yaml --output-path $(GENERATED)/python/device_monitoring
+	touch $(GENERATED)/python/device_monitoring/py.typed
+	clients/node_modules/.bin/openapi-typescript schema.yaml --output $(GENERATED)/typescript/api.d.ts
+
 loadtest: .venv/loadtest.stamp  ## Locust against a running service; LOADTEST_USERNAME and LOADTEST_PASSWORD say who
 	.venv/loadtest/bin/locust -f loadtest/locustfile.py --headless --users 10 --spawn-rate 5 --run-time 30s \
 		--host $(or $(HOST),http://127.0.0.1:8000)
@@ -58,6 +67,10 @@ UNUSED_KEY := nothing-is-signed-while-the-code-is-checked-so-this-is-no-secret
 
 .venv/%.stamp: requirements/%.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+clients/node_modules/.package-lock.json: clients/package-lock.json
+	npm --prefix clients ci --silent
 	@touch $@
 
 # Locust has requirements of its own, which need not agree with the service's.

@@ -83,7 +83,7 @@ class UserAnalysisParameters(AnalysisParameters):
 class AnalysisListQuery(WindowQuery):
     """Of the time at which they were asked for."""
 
-    status = serializers.ChoiceField(Analysis.Status.choices, default=None)
+    status = serializers.ChoiceField(Analysis.Status.choices, default=None, help_text="Only those of this status.")
 
 
 class AxisSummarySerializer(serializers.Serializer[Any]):

@@ -38,10 +38,21 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
 # The filters of lists, which describe themselves in labels of forms.
 FILTERS = {
     "ordering": "The order of the results; a minus sign turns it around, commas join several.",
-    "search": "A part of the name, in upper or lower case, such as `pump`.",
+    "search": "A part of the name, in upper or lower case.",
     "is_active": "Only those that are active, or only those that are not.",
-    "owner": "Only the devices of this user, by the user's id, such as 3.",
+    "owner": "Only the devices of this user, by the user's id.",
 }
+QUERY_EXAMPLES = {
+    "start_time": "2026-01-01T00:00:00Z",
+    "end_time": "2026-02-01T00:00:00Z",
+    "percentiles": "5,95,99.9",
+    "timezone": "Europe/Berlin",
+    "search": "pump",
+    "owner": 3,
+}
+# What an answer only has where it was asked for; whatever else it may have, it has.
+NOT_ALWAYS_ANSWERED = {"percentiles", "buckets"}
+NULL_CHOICE = {"$ref": "#/components/schemas/NullEnum"}
 
 PROBLEM = {
     "type": "object",
@@ -88,7 +99,7 @@ PROBLEMS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
-class Schema(AutoSchema):  # type: ignore[misc]  # drf-spectacular carries no types
+class Schema(AutoSchema):
     """An operation, with the tag of its subject and only those callers who may ever call it."""
 
     def get_tags(self) -> list[str]:
@@ -100,14 +111,17 @@ class Schema(AutoSchema):  # type: ignore[misc]  # drf-spectacular carries no ty
         schemes: list[dict[str, list[str]]] = super().get_auth()
         takes_keys = getattr(self.view, "action", None) in getattr(self.view, "device_key_actions", [])
         named = [scheme for scheme in schemes if scheme and ("deviceKey" not in scheme or takes_keys)]
-        return named or [{}]
+        return [scheme for scheme in named if scheme]
 
 
 def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """Postprocessing hook of drf-spectacular: parameters with examples, and the errors of each operation."""
     components = result["components"]
+    for name, schema in components["schemas"].items():
+        _complete_schema(name, schema)
+    components["schemas"].pop("NullEnum", None)
     components["schemas"] |= {"Problem": PROBLEM, "Fault": FAULT}
-    components["responses"] = {name: _response(*about) for name, *about in PROBLEMS.values()}
+    components["responses"] = {name: _response(about, headers) for name, about, headers in PROBLEMS.values()}
     for path, item in result["paths"].items():
         for method in METHODS & item.keys():
             _complete_operation(path, item[method])
@@ -116,14 +130,29 @@ def complete(result: dict[str, Any], generator: Any, request: Any, public: bool)
     return result
 
 
+def _complete_schema(name: str, schema: dict[str, Any]) -> None:
+    properties = schema.get("properties", {})
+    if properties and not name.endswith("Request"):
+        schema["required"] = sorted(properties.keys() - NOT_ALWAYS_ANSWERED)
+    for field in properties.values():
+        if NULL_CHOICE in field.get("oneOf", []):  # generators make no valid name of it
+            choices = [choice for choice in field.pop("oneOf") if choice != NULL_CHOICE]
+            field |= {"allOf": choices, "nullable": True}
+
+
 def _complete_operation(path: str, operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path":
-            word = path.split(f"/{{{parameter['name']}}}")[0].rsplit("/", 1)[-1]
+            word = path.split(f"/{{{parameter['name']}}}", maxsplit=1)[0].rsplit("/", 1)[-1]
             description, schema, example = PATH_PARAMETERS[word]
             parameter |= {"description": description, "schema": schema, "example": example}
-        elif parameter["name"] in FILTERS and "minLength" not in parameter["schema"]:
+            continue
+        if parameter["name"] in QUERY_EXAMPLES:
+            parameter["example"] = QUERY_EXAMPLES[parameter["name"]]
+        if parameter["name"] in FILTERS and "default" not in parameter["schema"]:
             parameter["description"] = FILTERS[parameter["name"]]
+    if operation["operationId"] == "devices_readings_create":
+        operation["requestBody"]["required"] = True  # drf-spectacular thinks that one of two may be left out
     for status in _problems_of(path, operation):
         operation["responses"][status] = {"$ref": f"#/components/responses/{PROBLEMS[status][0]}"}
     operation["responses"] = dict(sorted(operation["responses"].items()))
@@ -133,10 +162,11 @@ def _problems_of(path: str, operation: dict[str, Any]) -> list[str]:
     """The statuses of an operation's errors: those it names itself, and those that follow from what it is."""
     known = {status for status in operation["responses"] if status in PROBLEMS}
     known |= {"400", "406", "429", "500", "503"}
-    if {} not in operation["security"]:
+    callers = operation.get("security", [])
+    if callers:
         known.add("401")
     # A session needs its CSRF token to write, and a device's key is refused where only people may call.
-    if {"session": []} in operation["security"]:
+    if {"session": []} in callers:
         known.add("403")
     if "{" in path:
         known.add("404")

@@ -185,6 +185,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # it says each choice twice
+    "ENUM_NAME_OVERRIDES": {
+        "AnalysisStatus": "analytics.models.Analysis.Status",
+        "Interval": "analytics.buckets.INTERVALS",
+    },
     # One request type per operation, or generated clients break.
     "PARSER_WHITELIST": ["config.parsers.JSONParser", "devices.formats.JSONReadingsParser"],
     "POSTPROCESSING_HOOKS": [

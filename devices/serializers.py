@@ -11,7 +11,6 @@ from users.integrity import save_changes, unique_or_invalid
 from users.models import User
 from users.serializers import StrictFieldsMixin, UserSerializer
 
-
 KEY = "To be sent as `Authorization: Device <key>`. It can't be had again."
 # What `devices.values` takes: for the document alone.
 NUMBER = {
@@ -131,7 +130,9 @@ class DeviceReadingSerializer(ReadingSerializer):
 
 
 class ReadingListQuery(WindowQuery):
-    ordering = serializers.ChoiceField(["recorded_at", "-recorded_at"], default="recorded_at")
+    ordering = serializers.ChoiceField(
+        ["recorded_at", "-recorded_at"], default="recorded_at", help_text="The oldest first, or the newest."
+    )
 
 
 class BatchQuery(serializers.Serializer[Any]):
@@ -141,7 +142,7 @@ class BatchQuery(serializers.Serializer[Any]):
 
 
 class ExportQuery(WindowQuery):
-    file_format = serializers.ChoiceField(list(MEDIA_TYPES), default="csv")
+    file_format = serializers.ChoiceField(list(MEDIA_TYPES), default="csv", help_text="The format of the file.")
 
 
 class RejectedRowSerializer(serializers.Serializer[Any]):

@@ -52,7 +52,7 @@ from users.views import FORM_PARSERS, UserViewSet
 CASCADE = OpenApiParameter("cascade", bool, description="Delete the user's devices and their readings too.")
 ONE_OR_MANY = """\
 One object: 201 and the reading, 200 if it was stored already. An array: 200 and a receipt; it is stored as a whole or,
-with `partial`, without its bad rows. Whatever else comes than a 2xx, nothing of it is stored; sent again it is stored once.
+with `partial`, without its bad rows. Whatever else comes than a 2xx, send it again, with its time: it is stored once.
 """
 MANY_DEVICES = """\
 As a gateway sends them: each row names its `device` by the id. All rows are stored or, with `partial`, the good ones.
