@@ -134,7 +134,9 @@ def _complete_schema(name: str, schema: dict[str, Any]) -> None:
     properties = schema.get("properties", {})
     if properties and not name.endswith("Request"):
         schema["required"] = sorted(properties.keys() - NOT_ALWAYS_ANSWERED)
-    for field in properties.values():
+    for field_name, field in properties.items():
+        if field_name == "username":  # its \w is Python's, which has letters of all languages: those of others have not
+            field.pop("pattern", None)
         if NULL_CHOICE in field.get("oneOf", []):  # generators make no valid name of it
             choices = [choice for choice in field.pop("oneOf") if choice != NULL_CHOICE]
             field |= {"allOf": choices, "nullable": True}
