@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.request import Request
 
-from devices.models import Device, Reading
+from devices.models import Device, DeviceKey, Reading
 from devices.principals import DevicePrincipal
 from users.permissions import may_write
 
@@ -22,8 +22,8 @@ class DevicePermission(IsAuthenticated):
             return view.action in view.device_key_actions
         return super().has_permission(request, view)
 
-    def has_object_permission(self, request: Request, view: Any, obj: Device | Reading) -> bool:
+    def has_object_permission(self, request: Request, view: Any, obj: Device | DeviceKey | Reading) -> bool:
         if request.method in SAFE_METHODS or isinstance(request.user, DevicePrincipal):
             return True  # for a key, has_permission has decided
-        device = obj.device if isinstance(obj, Reading) else obj
+        device = obj if isinstance(obj, Device) else obj.device
         return device.owner_id == request.user.pk or may_write(request, view.model)

@@ -7,6 +7,8 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from knox.models import AuthToken
 
+from analytics import analyses
+from analytics.models import Analysis
 from devices.models import Device, DeviceKey, Reading
 from tests.helpers import stored
 from tests.hostile.case import Case
@@ -18,7 +20,7 @@ LISTS = ("devices/", "users/", "devices/{device}/readings/")
 UNWATCHED = {"last_login", "last_used_at"}
 WATCHED = {
     model: [field.attname for field in model._meta.concrete_fields if field.name not in UNWATCHED]
-    for model in (User, Device, DeviceKey, AuthToken, Reading)
+    for model in (User, Device, DeviceKey, AuthToken, Reading, Analysis)
 }
 
 
@@ -43,6 +45,7 @@ class House:
             "alice": alice.pk, "bob": bob.pk, "device": device.pk, "foreign": foreign.pk, "missing": 999_999,
             "prefix": key.prefix, "foreign_prefix": foreign_key.prefix, "key": text,
             "reading": device.readings.oldest_first()[0].id, "foreign_reading": foreign.readings.oldest_first()[0].id,
+            "analysis": analyses.start(alice, device, {"start_time": None}, {}).pk,
             "token": AuthToken.objects.create(alice)[1],
         }  # fmt: skip
         self.places = {f"{{{name}}}": str(value) for name, value in places.items()}
@@ -99,8 +102,8 @@ class House:
 
 
 def contents() -> dict[type[Any], list[Any]]:
-    """Every user, device, key, token and reading, by model."""
-    return {model: sorted(model.objects.values_list(*fields)) for model, fields in WATCHED.items()}
+    """Every user, device, key, token, reading and analysis, by model."""
+    return {model: sorted(model.objects.values_list(*fields), key=repr) for model, fields in WATCHED.items()}
 
 
 def demolish() -> None:
