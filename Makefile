@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 GENERATED ?= clients/generated
 
-.PHONY: run test test-long check bench kills lock schema clients loadtest dependencies
+.PHONY: run test test-long check bench kills lock schema clients newcomer loadtest dependencies
 
 run: .venv/base.stamp .env  ## the service on this machine, with something to look at in a new database
 	@$(BIN)/python manage.py migrate --verbosity 0
@@ -15,14 +15,17 @@ test: .venv/dev.stamp check  ## everything: checks, then the suite on SQLite and
 	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
 
 test-long: .venv/dev.stamp check  ## the same with the random campaigns at full length
-	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
-	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
+	HYPOTHESIS_EXAMPLES=2000 SCHEMATHESIS_TIMES=10 FAULT_KILLS=200 TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
+	HYPOTHESIS_EXAMPLES=2000 SCHEMATHESIS_TIMES=10 FAULT_KILLS=200 TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
 
 bench: .venv/dev.stamp  ## speed as ratios, in one run on a PostgreSQL of its own
 	$(BIN)/python -m bench
 
 kills: .venv/dev.stamp  ## what it takes to lose a background analysis: 200 kills, half an hour; KILLS="--kills 20" for fewer
 	$(BIN)/python -m tests.kills $(KILLS)
+
+newcomer: .venv/dev.stamp  ## the README's way in a new folder, each step with its seconds
+	$(BIN)/python -m tests.newcomer
 
 check: .venv/dev.stamp  ## style, types and the arrows between the apps
 	$(BIN)/ruff format --check .
