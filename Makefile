@@ -14,8 +14,8 @@ test: .venv/dev.stamp check  ## everything: checks, then the suite on SQLite and
 	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
 
 test-long: .venv/dev.stamp check  ## the same with the random campaigns at full length
-	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
-	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
+	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 SLOW_CALLERS=400 TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
+	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 SLOW_CALLERS=400 TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
 
 bench: .venv/dev.stamp  ## speed as ratios, in one run on a PostgreSQL of its own
 	$(BIN)/python -m bench
