@@ -9,11 +9,11 @@ run: .venv/base.stamp .env  ## the service on this machine, with something to lo
 	@$(BIN)/python manage.py create_demo
 	@$(BIN)/python manage.py rollup --every 60 & rollup=$$!; trap "kill $$rollup" EXIT; $(BIN)/gunicorn config.wsgi
 
-test: .venv/dev.stamp check  ## everything: checks, then the suite on SQLite and on PostgreSQL
+test: .venv/dev.stamp .venv/loadtest.stamp check  ## everything: checks, then the suite on SQLite and on PostgreSQL
 	TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
 	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
 
-test-long: .venv/dev.stamp check  ## the same with the random campaigns at full length
+test-long: .venv/dev.stamp .venv/loadtest.stamp check  ## the same with the random campaigns at full length
 	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 SLOW_CALLERS=400 TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
 	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 SLOW_CALLERS=400 TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
 
@@ -32,9 +32,8 @@ check: .venv/dev.stamp  ## style, types and the arrows between the apps
 schema: .venv/dev.stamp  ## schema.yaml anew, after a change of the API
 	SECRET_KEY=$(UNUSED_KEY) ENV_FILE= $(BIN)/python manage.py spectacular --validate --fail-on-warn --file schema.yaml
 
-loadtest: .venv/loadtest.stamp  ## Locust against a running service; LOADTEST_USERNAME and LOADTEST_PASSWORD say who
-	.venv/loadtest/bin/locust -f loadtest/locustfile.py --headless --users 10 --spawn-rate 5 --run-time 30s \
-		--host $(or $(HOST),http://127.0.0.1:8000)
+loadtest: .venv/dev.stamp .venv/loadtest.stamp  ## a service with all that belongs to it under load, for 30 s; LOAD="--seconds 300 --users 60" for more
+	$(BIN)/python -m tests.load $(LOAD)
 
 lock: .venv/dev.stamp  ## requirements/*.txt anew from requirements/*.in
 	for list in base dev loadtest; do \

@@ -41,11 +41,15 @@ def proxying(service_port: int) -> Iterator[str]:
 
 
 def nginx() -> str:
-    found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-    if not found:
+    found = installed_nginx()
+    if found is None:
         missing = "nginx is not installed: apt-get install nginx-light"
         pytest.fail(missing) if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip(f"NOT TESTED: {missing}")
     return str(found)
+
+
+def installed_nginx() -> str | None:
+    return shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
 
 
 def _adapted(folder: str, port: int, service_port: int) -> str:

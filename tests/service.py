@@ -192,6 +192,13 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def cpu_seconds(pid: int) -> float:
+    """What a process and its children have used, also those that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(cpu_seconds(child) for child in _children(pid))
+
+
 def _has_a_pipe(pid: int) -> bool:
     """Celery speaks with the processes of its pool through pipes, and with its clock not at all."""
     with suppress(OSError):
