@@ -175,8 +175,19 @@ def _writer(account: Account, lane: int) -> Callable[[int], tuple[Door, list[dic
     return door
 
 
+@dataclass(frozen=True)
+class Writing:
+    """What the writers of an account have been told of so far."""
+
+    account: Account
+    journals: list[Journal]
+
+    def acknowledged(self) -> list[str]:
+        return sorted(_line(row) for journal in self.journals for row in list(journal.acknowledged))
+
+
 @contextmanager
-def writing(service: Service, writers: int = 2, *, must_be_refused: bool = True) -> Iterator[None]:
+def writing(service: Service, writers: int = 2, *, must_be_refused: bool = True) -> Iterator[Writing]:
     """Writers at work as long as the block runs, and then what they were told of against what is stored."""
     account, end = service.create_account(), Event()
     journals = [Journal() for _ in range(writers)]
@@ -187,16 +198,16 @@ def writing(service: Service, writers: int = 2, *, must_be_refused: bool = True)
         ]
         try:
             wait_until(lambda: all(journal.acknowledged for journal in journals))
-            yield
+            yield Writing(account, journals)
         finally:
             end.set()
     for future in futures:
         future.result()
     assert all(journal.refused for journal in journals) or not must_be_refused, "the fault went by unnoticed"
-    assert _stored(service, account) == sorted(_line(row) for journal in journals for row in journal.acknowledged)
+    assert stored_by(service, account) == Writing(account, journals).acknowledged()
 
 
-def _stored(service: Service, account: Account) -> list[str]:
+def stored_by(service: Service, account: Account) -> list[str]:
     path = f"/api/v1/devices/{account.device_id}/readings/export/?file_format=ndjson"
     answer = Door("GET", path, {"Authorization": f"Token {account.token}"}).ask(service)
     assert answer.status == 200

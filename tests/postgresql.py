@@ -72,6 +72,11 @@ class Cluster:
         )
 
 
+def programs() -> Path:
+    """The folder of `pg_dump` and the others, of the server that a Cluster runs."""
+    return _binaries(Path(), None)
+
+
 def _unprivileged_user() -> str | None:
     """PostgreSQL refuses to run as root, so root runs it as somebody else."""
     if os.geteuid() != 0:
