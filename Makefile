@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-long check bench kills lock schema loadtest dependencies
+.PHONY: run test test-long check bench kills faults lock schema loadtest dependencies
 
 run: .venv/base.stamp .env  ## the service on this machine, with something to look at in a new database
 	@$(BIN)/python manage.py migrate --verbosity 0
@@ -14,14 +14,17 @@ test: .venv/dev.stamp .venv/loadtest.stamp check  ## everything: checks, then th
 	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
 
 test-long: .venv/dev.stamp .venv/loadtest.stamp check  ## the same with the random campaigns at full length
-	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 SLOW_CALLERS=400 TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
-	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 SLOW_CALLERS=400 TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
+	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 SLOW_CALLERS=400 FAULT_POINTS=200 TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
+	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 SLOW_CALLERS=400 FAULT_POINTS=200 TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
 
 bench: .venv/dev.stamp  ## speed as ratios, in one run on a PostgreSQL of its own
 	$(BIN)/python -m bench
 
 kills: .venv/dev.stamp  ## what it takes to lose a background analysis: 200 kills, half an hour; KILLS="--kills 20" for fewer
 	$(BIN)/python -m tests.kills $(KILLS)
+
+faults: .venv/dev.stamp  ## kill PostgreSQL and gunicorn at 200 points while readings come in; FAULTS="--points 20" for fewer
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 check: .venv/dev.stamp  ## style, types and the arrows between the apps
 	$(BIN)/ruff format --check .

@@ -13,18 +13,20 @@ try:
 except ImproperlyConfigured as error:
     sys.exit(f"Refused to start: {error}")
 
-worker_tmp_dir = "/dev/shm"  # the heartbeat file; on a slow disk it would hold workers up
-# Where each process counts for /metrics, before any of them imports what counts. A reload and a new master keep it.
-if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-", dir=worker_tmp_dir)
-
 bind = f"{settings.environment.bind}:{settings.environment.port}"
 worker_class = "gthread"
 workers = 2
 threads = 4  # and two for analyses: at most DATABASE_POOL_SIZE, so that no thread has to wait for a connection
+worker_tmp_dir = "/dev/shm"  # the heartbeat file; on a slow disk it would hold workers up
 logconfig_dict = settings.LOGGING
 accesslog = None  # a request has its line already, with its id and without its query
 control_socket_disable = True  # nobody manages it there, and a read-only container has no place for it
+
+
+def on_starting(server: Any) -> None:
+    """In the master: find a place where each process counts for /metrics. A new master goes on with the old one's."""
+    if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-", dir=worker_tmp_dir)
 
 
 def post_worker_init(worker: Any) -> None:

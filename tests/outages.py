@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,10 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from tests.helpers import fields
+import psycopg
+
+from tests.bodies import fields
+from tests.postgresql import Cluster
 from tests.service import Account, Service, manage
 
 BOUND = 5  # seconds: in which a fault is answered, and in which it is over when the database is back
@@ -183,7 +187,7 @@ class Writing:
     journals: list[Journal]
 
     def acknowledged(self) -> list[str]:
-        return sorted(_line(row) for journal in self.journals for row in list(journal.acknowledged))
+        return sorted(written_line(row) for journal in self.journals for row in list(journal.acknowledged))
 
 
 @contextmanager
@@ -211,10 +215,10 @@ def stored_by(service: Service, account: Account) -> list[str]:
     path = f"/api/v1/devices/{account.device_id}/readings/export/?file_format=ndjson"
     answer = Door("GET", path, {"Authorization": f"Token {account.token}"}).ask(service)
     assert answer.status == 200
-    return sorted(_line(json.loads(line)) for line in answer.body.splitlines())
+    return sorted(written_line(json.loads(line)) for line in answer.body.splitlines())
 
 
-def _line(row: dict[str, Any]) -> str:
+def written_line(row: dict[str, Any]) -> str:
     return f"{row['recorded_at'].replace('+00:00', 'Z')} {row['x']} {row['y']} {row['z']}"
 
 
@@ -251,3 +255,40 @@ def filled(folder: Path, leave: int = 0) -> Iterator[None]:
         yield
     finally:
         ballast.unlink()
+
+
+TABLES = {"TABLE": "devices_reading", "INDEX": "devices_reading_pkey"}
+
+
+@contextmanager
+def tables_on(disk: Path, cluster: Cluster) -> Iterator[None]:
+    """The readings on a disk of their own."""
+    place = move_tables(disk, cluster)
+    try:
+        yield
+    finally:
+        with psycopg.connect(cluster.url, autocommit=True) as administrator:
+            for kind, name in TABLES.items():
+                administrator.execute(f"ALTER {kind} {name} SET TABLESPACE pg_default")
+            administrator.execute("DROP TABLESPACE small")
+        place.rmdir()
+
+
+def move_tables(disk: Path, cluster: Cluster) -> Path:
+    """The readings to a disk of their own, for good; returns their folder there."""
+    place = disk / "tablespace"
+    place.mkdir()
+    open_to_others(place)
+    if cluster.user:
+        shutil.chown(place, cluster.user)
+    with psycopg.connect(cluster.url, autocommit=True) as administrator:
+        administrator.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
+        for kind, name in TABLES.items():
+            administrator.execute(f"ALTER {kind} {name} SET TABLESPACE small")
+    return place
+
+
+def open_to_others(folder: Path) -> None:
+    """Let the server's user get there."""
+    for path in (folder, *folder.parents[:-2]):
+        path.chmod(0o755)
