@@ -205,8 +205,8 @@ def writing(service: Service, writers: int = 2, *, must_be_refused: bool = True)
             yield Writing(account, journals)
         finally:
             end.set()
-    for future in futures:
-        future.result()
+            for future in futures:
+                future.result()  # a writer that has failed says why the block did
     assert all(journal.refused for journal in journals) or not must_be_refused, "the fault went by unnoticed"
     assert stored_by(service, account) == Writing(account, journals).acknowledged()
 
