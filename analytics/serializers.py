@@ -63,17 +63,8 @@ class AnalysisParameters(StrictFieldsMixin, AnalyticsQuery):
         return fields
 
 
-class TrueFalseField(serializers.BooleanField):
-    """JSON's own true and false, and none of the words that stand for them in a form."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        if not isinstance(data, bool):
-            self.fail("invalid")
-        return data
-
-
 class UserAnalysisParameters(AnalysisParameters):
-    aggregate = TrueFalseField(default=True, help_text="true: one pooled summary; false: one per device.")
+    aggregate = serializers.BooleanField(default=True, help_text="true: one pooled summary; false: one per device.")
 
 
 class AnalysisListQuery(WindowQuery):

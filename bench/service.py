@@ -56,6 +56,6 @@ def _wait(url: str) -> None:
         try:
             urlopen(url, timeout=5).close()
             return
-        except URLError:
+        except (URLError, TimeoutError):
             time.sleep(0.1)
     raise TimeoutError(url)

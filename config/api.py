@@ -28,6 +28,7 @@ from devices.views import DeviceKeyViewSet, DeviceViewSet, OwnerViewSet, Reading
 from users.views import TokenView
 
 router = DefaultRouter()
+router.include_format_suffixes = False
 router.register("users", OwnerViewSet, "user")
 router.register("users", UserAnalyticsViewSet, "user-analytics")
 router.register("devices", DeviceViewSet, "device")
@@ -49,6 +50,6 @@ urlpatterns = [
     path("devices/<int:device_id>/readings/export/", export, name="reading-export"),
     path("devices/<int:device_id>/readings/<reading_id>/", reading, name="reading-detail"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema", metadata_class=None), name="docs"),
     path("", include(router.urls)),
 ]

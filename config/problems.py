@@ -11,6 +11,7 @@ from django.db import DataError, IntegrityError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.utils.html import escape
 from rest_framework import exceptions
+from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
@@ -52,9 +53,10 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         headers=_headers(exc),
     )
     # The browsable API renders the same problem as a page, and names its own content type.
-    if getattr(context["request"], "accepted_renderer", None) is None or (
-        context["request"].accepted_renderer.format != "api"
-    ):
+    if not isinstance(getattr(context["request"], "accepted_renderer", None), BrowsableAPIRenderer):
+        # Also where a view renders pages or YAML, or nothing that is accepted.
+        context["request"].accepted_renderer = JSONRenderer()
+        context["request"].accepted_media_type = JSONRenderer.media_type
         response.content_type = CONTENT_TYPE
     return response
 

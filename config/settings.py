@@ -170,6 +170,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.problems.exception_handler",
+    "DEFAULT_METADATA_CLASS": "config.metadata.Metadata",
     "NUM_PROXIES": environment.trusted_proxies,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

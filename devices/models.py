@@ -23,7 +23,7 @@ _timezones = cache(available_timezones)  # which reads folders
 
 
 def validate_timezone(name: str) -> None:
-    if name not in _timezones():
+    if name not in _timezones() or name == "localtime":  # a file of the machine's, beside those of the zones
         raise ValidationError(f"{name!r} is not the name of an IANA time zone.", code="unknown_timezone")
 
 

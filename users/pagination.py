@@ -1,19 +1,22 @@
 """Pages of lists, by keyset: the cost of a page does not depend on how far in it lies."""
 
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError
 from django.db.models import Q, QuerySet
-from rest_framework import serializers
+from django.utils.timezone import is_naive
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 BACKWARD = "~"  # begins a cursor that pages backward; no position begins with it
 
 
@@ -57,6 +60,8 @@ class KeysetPagination(BasePagination):
         meta = queryset.model._meta
         field = meta.pk if self.field == "pk" else meta.get_field(self.field)
         value, pk = field.to_python(value), meta.pk.to_python(pk)
+        if isinstance(value, datetime) and is_naive(value):
+            raise ValueError("a time without an offset")
         beyond = "lt" if self.descending else "gt"
         return queryset.filter(Q(**{f"{self.field}__{beyond}": value}) | Q(**{self.field: value, f"pk__{beyond}": pk}))
 
@@ -71,11 +76,12 @@ class KeysetPagination(BasePagination):
     def _page_size(self, request: Request) -> int:
         if "page_size" not in request.query_params:
             return self.page_size
-        try:
-            size = serializers.IntegerField(min_value=1).run_validation(request.query_params["page_size"])
-        except ValidationError as error:
-            raise ValidationError({"page_size": error.detail}) from None
-        return min(int(size), self.max_page_size)
+        text = request.query_params["page_size"]
+        if not WHOLE_NUMBER.fullmatch(text):
+            raise ValidationError({"page_size": ErrorDetail("A valid integer is required.", "invalid")})
+        if int(text) < 1:
+            raise ValidationError({"page_size": ErrorDetail("A page has at least one result.", "min_value")})
+        return min(int(text), self.max_page_size)
 
     def get_next_link(self) -> str | None:
         return self._link(self.position(self.page[-1])) if self.has_next and self.page else None

@@ -6,23 +6,57 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.authtoken.serializers import AuthTokenSerializer
+from rest_framework.utils.html import is_html_input
 
 from users.failures import Attempt
 from users.integrity import save_changes, unique_or_invalid
 from users.models import User
 
+Field = serializers.Field[Any, Any, Any, Any]
+
 FORM_FIELDS = {"csrfmiddlewaretoken"}  # what a browser's form adds to its own fields
 
 
+# What JSON has for these; the fields by themselves also take texts, as a form has nothing else.
+JSON_TYPES: dict[type[Field], tuple[type, ...]] = {
+    serializers.BooleanField: (bool,),
+    serializers.IntegerField: (int,),
+    serializers.FloatField: (int, float),
+    serializers.PrimaryKeyRelatedField: (int,),
+}
+
+
 class StrictFieldsMixin(serializers.Serializer[Any]):
-    """Refuses a field that it does not know; one that is only read may come back and is ignored."""
+    """Refuses a field that it does not know; one that is only read may come back and is ignored.
+
+    And in JSON a text or a truth that stands for a number, and what else stands for a truth.
+    """
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict):
-            unknown = [name for name in data if name not in self.fields and name not in FORM_FIELDS]
-            if unknown:
-                raise serializers.ValidationError({name: unknown_field() for name in unknown})
+            faults = {name: unknown_field() for name in data if name not in self.fields and name not in FORM_FIELDS}
+            faults |= {} if is_html_input(data) else self._of_wrong_type(data)
+            if faults:
+                raise serializers.ValidationError(faults)
         return super().to_internal_value(data)
+
+    def _of_wrong_type(self, data: dict[str, Any]) -> dict[str, serializers.ErrorDetail]:
+        given = {name: field for name, field in self.fields.items() if data.get(name) is not None}
+        return {
+            name: _wrong_type(field, data[name])
+            for name, field in given.items()
+            if not field.read_only and type(data[name]) not in _json_types(field, type(data[name]))
+        }
+
+
+def _json_types(field: Field, otherwise: type) -> tuple[type, ...]:
+    return next((types for kind, types in JSON_TYPES.items() if isinstance(field, kind)), (otherwise,))
+
+
+def _wrong_type(field: Field, value: Any) -> serializers.ErrorDetail:
+    code = "incorrect_type" if "incorrect_type" in field.error_messages else "invalid"
+    return serializers.ErrorDetail(field.error_messages[code].format(data_type=type(value).__name__), code)
 
 
 def unknown_field() -> serializers.ErrorDetail:
@@ -79,6 +113,13 @@ class PasswordSerializer(StrictFieldsMixin):
             raise serializers.ValidationError({"old_password": "This is not the password."}, code="wrong_password")
         _validate_password(attrs["new_password"], user, "new_password")
         return {**attrs, "user": user}
+
+
+@extend_schema_serializer(component_name="Credentials")
+class CredentialsSerializer(StrictFieldsMixin, AuthTokenSerializer):
+    """Who signs in."""
+
+    token = None  # type: ignore[assignment]  # the answer is TokenSerializer's
 
 
 @extend_schema_serializer(component_name="Token")

@@ -9,7 +9,6 @@ from knox.models import AuthToken
 from knox.views import LoginView
 from rest_framework import status, viewsets
 from rest_framework.authentication import SessionAuthentication
-from rest_framework.authtoken.serializers import AuthTokenSerializer
 from rest_framework.decorators import action
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.parsers import BaseParser, FormParser, MultiPartParser
@@ -24,7 +23,13 @@ from users.filters import UserFilter
 from users.integrity import save_changes
 from users.models import User
 from users.permissions import MayRegister, OwnAccountOrModelPermission
-from users.serializers import PasswordSerializer, TokenSerializer, UserCreateSerializer, UserSerializer
+from users.serializers import (
+    CredentialsSerializer,
+    PasswordSerializer,
+    TokenSerializer,
+    UserCreateSerializer,
+    UserSerializer,
+)
 
 FORM_PARSERS: list[type[BaseParser]] = [
     *APIView.parser_classes,
@@ -44,9 +49,9 @@ class TokenView(LoginView):
             return [TokenAuthentication()]
         return []
 
-    @extend_schema(operation_id="auth_token_create", request=AuthTokenSerializer, responses=TokenSerializer)
+    @extend_schema(operation_id="auth_token_create", request=CredentialsSerializer, responses=TokenSerializer)
     def post(self, request: Request, format: str | None = None) -> Response:
-        credentials = AuthTokenSerializer(data=request.data, context={"request": request})
+        credentials = CredentialsSerializer(data=request.data, context={"request": request})
         credentials.is_valid(raise_exception=True)
         user: User = credentials.validated_data["user"]
         self._forget_oldest_token(user)

@@ -1,14 +1,14 @@
 """Who and what the hostile requests meet: two owners with a device each, and whether all of it is still as it was."""
 
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.sessions.models import Session
 from django.test import Client
 from knox.models import AuthToken
 
+from analytics import analyses
+from analytics.models import Analysis
 from devices.models import Device, DeviceKey, Reading
 from tests.helpers import stored
 from tests.hostile.case import Case
@@ -18,23 +18,22 @@ CSRF = "c" * 32
 LISTS = ("devices/", "users/", "devices/{device}/readings/")
 # What a request may change without storing anything: when somebody was last seen.
 UNWATCHED = {"last_login", "last_used_at"}
+WATCHED = {
+    model: [field.attname for field in model._meta.concrete_fields if field.name not in UNWATCHED]
+    for model in (User, Device, DeviceKey, AuthToken, Reading, Analysis)
+}
 
 
-@dataclass
 class House:
     """Alice and her device, bob and his; `places` are their ids, `senders` the headers that each caller shows."""
 
-    places: Mapping[str, str]
-    senders: Mapping[str, dict[str, str]]
-    client: Client = field(default_factory=lambda: Client(enforce_csrf_checks=True, raise_request_exception=False))
+    def __init__(self) -> None:
+        self.client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+        self.rebuild()
 
-    is_sound: bool = True  # after the last case
-
-    def __post_init__(self) -> None:
-        self.rows = contents()
-
-    @classmethod
-    def build(cls) -> "House":
+    def rebuild(self) -> None:
+        """As on the first day."""
+        demolish()
         alice, bob = (User.objects.create_user(name, password=f"{name}-9-secret") for name in ("alice", "bob"))
         root = User.objects.create_superuser("root", password="root-9-secret")
         device, foreign = (Device.objects.create(owner=owner, name="Pump 1") for owner in (alice, bob))
@@ -46,9 +45,11 @@ class House:
             "alice": alice.pk, "bob": bob.pk, "device": device.pk, "foreign": foreign.pk, "missing": 999_999,
             "prefix": key.prefix, "foreign_prefix": foreign_key.prefix, "key": text,
             "reading": device.readings.oldest_first()[0].id, "foreign_reading": foreign.readings.oldest_first()[0].id,
+            "analysis": analyses.start(alice, device, {"start_time": None}, {}).pk,
             "token": AuthToken.objects.create(alice)[1],
         }  # fmt: skip
-        senders = {
+        self.places = {f"{{{name}}}": str(value) for name, value in places.items()}
+        self.senders = {
             "nobody": {},
             "alice": {"Authorization": f"Token {places['token']}"},
             "key": {"Authorization": f"Device {text}"},
@@ -56,7 +57,7 @@ class House:
             "browser": {"Cookie": _session(alice)},
             "office": {"Cookie": f"{_session(root)}; csrftoken={CSRF}", "X-CSRFToken": CSRF},
         }
-        return cls({name: str(value) for name, value in places.items()}, senders)
+        self.rows = contents()
 
     def send(self, case: Case) -> Any:
         """The answer, read to its end. Each case comes from an address of its own, so that none is slowed by others."""
@@ -80,9 +81,12 @@ class House:
         return response
 
     def named(self, text: str) -> str:
-        for name, value in self.places.items():
-            text = text.replace(f"{{{name}}}", value)
+        for name, value in self.places.items() if "{" in text else ():
+            text = text.replace(name, value)
         return text
+
+    def is_as_it_was(self) -> bool:
+        return contents() == self.rows
 
     def list_status(self, case: Case) -> int:
         """How one of the lists answers after a case; over the cases it is the turn of each."""
@@ -98,15 +102,8 @@ class House:
 
 
 def contents() -> dict[type[Any], list[Any]]:
-    """Every user, device, key, token and reading, by model."""
-    return {
-        model: sorted(
-            model.objects.values_list(
-                *(field.attname for field in model._meta.concrete_fields if field.name not in UNWATCHED)
-            )
-        )
-        for model in (User, Device, DeviceKey, AuthToken, Reading)
-    }
+    """Every user, device, key, token, reading and analysis, by model."""
+    return {model: sorted(model.objects.values_list(*fields), key=repr) for model, fields in WATCHED.items()}
 
 
 def demolish() -> None:

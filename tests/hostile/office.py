@@ -278,4 +278,4 @@ def of_forms() -> Iterator[Case]:
             yield Case("a method", method, f"/admin/{path}", None, sender="office")
 
 
-CASES = [*of_pages(), *of_forms()]
+FAMILIES = [of_pages, of_forms]

@@ -457,4 +457,4 @@ def of_reading_ids() -> Iterator[Case]:
             yield Case(f"the cursor backward is {name}", "GET", f"{OWN}?cursor=~{reading_id}", 400, "invalid")
 
 
-CASES = [*of_numbers(), *of_times(), *of_rows(), *of_files(), *of_gzip(), *of_reading_ids()]
+FAMILIES = [of_numbers, of_times, of_rows, of_files, of_gzip, of_reading_ids]
