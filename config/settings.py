@@ -29,6 +29,7 @@ OPEN_REGISTRATION = environment.open_registration
 DATA_UPLOAD_MAX_MEMORY_SIZE = environment.max_body_size
 MAX_BATCH_ROWS = environment.max_batch_rows
 BROKER_URL = environment.broker_url
+METRICS_TOKEN = environment.metrics_token
 ANALYSIS_RETENTION_DAYS = environment.analysis_retention_days
 
 INSTALLED_APPS = [
@@ -49,6 +50,7 @@ INSTALLED_APPS = [
     "analytics",
 ]
 MIDDLEWARE = [
+    "config.metrics.requests",
     "config.logs.requests",
     "config.headers.protective_headers",
     *(["corsheaders.middleware.CorsMiddleware"] if environment.cors_allowed_origins else []),
@@ -236,7 +238,7 @@ CELERY_BEAT_SCHEDULE = {
 
 # Where HTTPS_ONLY is on, `check --deploy` has no warning. The API is never redirected: a POST would become a GET.
 SECURE_SSL_REDIRECT = environment.https_only
-SECURE_REDIRECT_EXEMPT = [r"^api/", r"^health/"]
+SECURE_REDIRECT_EXEMPT = [r"^api/", r"^health/", r"^metrics$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if environment.https_only else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = environment.https_only
 SECURE_HSTS_PRELOAD = environment.https_only
