@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from tests.hostile.case import Case
 
-MODELS = ("users/user", "devices/device", "auth/group", "knox/authtoken")
+MODELS = ("users/user", "devices/device", "auth/group", "knox/authtoken", "devices/refusal", "analytics/analysis")
 FORM = "application/x-www-form-urlencoded"
 BAD_IDS = [
     "0",
@@ -192,6 +192,16 @@ PATHS = [
     "devices/device/{device}/history/?p=99999999999999999999",
     "devices/device/{device}/history/?p=x",
     "devices/device/{device}/delete/?%00",
+    "devices/device/{device}/readings/?before=%00",
+    "devices/device/{device}/readings/?before=" + "A" * 4_000,
+    "devices/device/99999999999999999999/readings/",
+    "devices/device/{device}/change/?span=%00",
+    "devices/device/{device}/change/?start_time=0001-01-01T00:00:00%2B23:59",
+    "devices/device/{device}/change/?start_time=x&end_time=%ff&timezone=..%2Fetc",
+    "devices/device/?status=%00",
+    "devices/refusal/?device__id__exact=99999999999999999999",
+    "analytics/analysis/of-user/99999999999999999999/",
+    "search/?s=%00",
     "devices/device/{device}/change/?_to_field=owner",
     "devices/device/{device}/change/?_to_field=%00",
     "../admin/",
