@@ -20,7 +20,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from devices import ingest, reading_ids, rows
+from devices import ingest, reading_ids, refusals, rows
 from devices.exports import MEDIA_TYPES, export
 from devices.filters import DeviceFilter
 from devices.formats import READINGS_PARSERS, body_of
@@ -195,6 +195,14 @@ class DeviceKeyViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, DeviceSc
         return Response({**self.get_serializer(device_key).data, "key": key}, status.HTTP_201_CREATED)
 
 
+# What takes readings in, and keeps what it refused. (No docstring, as the document would take it for the views'.)
+class RefusalsMixin(viewsets.GenericViewSet[Any]):
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.action == "create":
+            refusals.note(self.request, response, self.kwargs.get("device_id"))
+        return super().finalize_response(request, response, *args, **kwargs)
+
+
 @extend_schema_view(
     retrieve=extend_schema(summary="Show a reading", parameters=[READING_ID], description=""),
     update=extend_schema(summary="Replace a reading", parameters=[READING_ID], request=ReadingSerializer),
@@ -203,7 +211,7 @@ class DeviceKeyViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, DeviceSc
     ),
     destroy=extend_schema(summary="Delete a reading", parameters=[READING_ID], description=""),
 )
-class ReadingViewSet(DeviceScopeMixin):
+class ReadingViewSet(RefusalsMixin, DeviceScopeMixin):
     queryset = Reading.objects.none()  # for the document; each action looks up its device first
     serializer_class = ReadingSerializer
     pagination_class = ReadingPagination
@@ -306,7 +314,7 @@ class ReadingViewSet(DeviceScopeMixin):
         return {name: stored[name] for name in rows.OWN_FIELDS}
 
 
-class ReadingBatchViewSet(viewsets.GenericViewSet[Reading]):
+class ReadingBatchViewSet(RefusalsMixin):
     """Readings of many devices at once, as gateways send them."""
 
     serializer_class = ReceiptSerializer
