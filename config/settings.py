@@ -30,6 +30,7 @@ OPEN_REGISTRATION = environment.open_registration
 DATA_UPLOAD_MAX_MEMORY_SIZE = environment.max_body_size
 MAX_BATCH_ROWS = environment.max_batch_rows
 BROKER_URL = environment.broker_url
+METRICS_TOKEN = environment.metrics_token
 ANALYSIS_RETENTION_DAYS = environment.analysis_retention_days
 
 INSTALLED_APPS = [
@@ -53,6 +54,7 @@ INSTALLED_APPS = [
     "users",
 ]
 MIDDLEWARE = [
+    "config.metrics.requests",
     "config.logs.requests",
     "config.headers.protective_headers",
     *(["corsheaders.middleware.CorsMiddleware"] if environment.cors_allowed_origins else []),
@@ -182,7 +184,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["config.parsers.JSONParser"],
     "DEFAULT_PAGINATION_CLASS": "users.pagination.KeysetPagination",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "config.schema.Schema",
     "EXCEPTION_HANDLER": "config.problems.exception_handler",
     "DEFAULT_METADATA_CLASS": "config.metadata.Metadata",
     "NUM_PROXIES": environment.trusted_proxies,
@@ -201,11 +203,16 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # it says each choice twice
+    "ENUM_NAME_OVERRIDES": {
+        "AnalysisStatus": "analytics.models.Analysis.Status",
+        "Interval": "analytics.buckets.INTERVALS",
+    },
     # One request type per operation, or generated clients break.
     "PARSER_WHITELIST": ["config.parsers.JSONParser", "devices.formats.JSONReadingsParser"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "config.schema.with_problems",
+        "config.schema.complete",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -247,7 +254,7 @@ CELERY_BEAT_SCHEDULE = {
 
 # Where HTTPS_ONLY is on, `check --deploy` has no warning. The API is never redirected: a POST would become a GET.
 SECURE_SSL_REDIRECT = environment.https_only
-SECURE_REDIRECT_EXEMPT = [r"^api/", r"^health/"]
+SECURE_REDIRECT_EXEMPT = [r"^api/", r"^health/", r"^metrics$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if environment.https_only else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = environment.https_only
 SECURE_HSTS_PRELOAD = environment.https_only

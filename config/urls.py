@@ -5,7 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from analytics import pages
-from config import faults, health, problems
+from config import faults, health, metrics, problems
 
 sign_in = LoginView.as_view(template_name="analytics/sign_in.html", redirect_authenticated_user=True)
 
@@ -22,6 +22,7 @@ urlpatterns = [
     path("docs", RedirectView.as_view(pattern_name="docs"), name="docs-shortcut"),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
+    path("metrics", metrics.metrics, name="metrics"),
 ]
 handler400 = problems.bad_request
 handler403 = problems.forbidden
