@@ -141,7 +141,7 @@ def sweep() -> None:
 
 def overdue() -> list[UUID]:
     """The pending ones that nobody has taken, the oldest first: to be published again, and then left alone a while."""
-    pending = Analysis.objects.filter(status=Status.PENDING, lease_until__lt=Now())
+    pending = Analysis.objects.filter(status=Status.PENDING, lease_until__lte=Now())
     ids = list(pending.order_by("requested_at").values_list("pk", flat=True)[:MOST_AT_ONCE])
     pending.filter(pk__in=ids).update(lease_until=Now() + PICK_UP)
     return ids
