@@ -35,7 +35,8 @@ class Rollup(models.Model):
     count = models.IntegerField(default=0)
     first_at = models.BigIntegerField(null=True)
     last_at = models.BigIntegerField(null=True)
-    # Per axis: figures, and little-endian doubles in ascending order, from which a database can read a slice.
+    # Per axis: figures, a grid of doubles, and all values in ascending order, from which a database can read a slice:
+    # packed, see `packing`.
     x_sum = models.FloatField(null=True)
     y_sum = models.FloatField(null=True)
     z_sum = models.FloatField(null=True)
@@ -45,9 +46,12 @@ class Rollup(models.Model):
     x_grid = models.BinaryField(default=bytes)
     y_grid = models.BinaryField(default=bytes)
     z_grid = models.BinaryField(default=bytes)
-    x_values = models.BinaryField(default=bytes)
-    y_values = models.BinaryField(default=bytes)
-    z_values = models.BinaryField(default=bytes)
+    x_decimals = models.SmallIntegerField(null=True)
+    y_decimals = models.SmallIntegerField(null=True)
+    z_decimals = models.SmallIntegerField(null=True)
+    x_packed = models.BinaryField(default=bytes)
+    y_packed = models.BinaryField(default=bytes)
+    z_packed = models.BinaryField(default=bytes)
     # Of an hour: in which quarter of it each value was read, two bits for each, see `quarters`.
     x_quarters = models.BinaryField(null=True)
     y_quarters = models.BinaryField(null=True)
