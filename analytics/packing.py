@@ -2,18 +2,18 @@
 
 A block and its grid are those of `order_statistics`. Values are packed as *codes*, whole numbers that ascend with them.
 
-Codes. Where each value of a block is a whole number over the same power of ten, as are those of most sensors, that
-number is its code, and the block's `digits` the exponent. Where not, `digits` is KEYS, and the code is the bits of the
-double as a signed number, for one below zero with all bits but the sign's turned over.
+Codes. Where each value of a block is a whole number over one power of ten, as those of most sensors are, that number is
+its code, and the exponent the block's `decimals`. Where not, `decimals` is KEYS, and the code is the bits of the double
+as a signed number, with all but the sign's turned over where it is below zero.
 
 Packing. From knot to knot codes ascend from a to b. What lies between, a itself included, is kept as its difference
 from a, each in as few bytes as b - a needs: none where all are equal. So position p belongs to interval p // step; the
 widths of the intervals follow from the knots, and where an interval begins, from the widths of those before it. What a
-reader needs of a block is its grid, which it has read anyway, its count and its digits.
+reader needs of a block is its grid, which it has read anyway, its count and its decimals.
 
 Exactness. Doubles of one sign are ordered as their bits are, read as a whole number; turned over, those below zero
 ascend too, and lie below the others. There is one zero: -0.0 must not occur. Turned over again they are what they were.
-A whole number below 2**53 is a double, and so is a power of ten up to 10**15. So their quotient is rounded once,
+A whole number below 2**50 is a double, and so is a power of ten up to 10**15. So their quotient is rounded once,
 correctly, on any machine; that it is the value is seen before it is packed so. Differences are modulo 2**64, less than
 which is between any two codes.
 
@@ -26,7 +26,7 @@ ICDE 1998.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -35,11 +35,10 @@ import numpy.typing as npt
 from analytics.order_statistics import Floats, Integers, grid, grid_sizes, grid_step
 
 Codes = npt.NDArray[np.uint64]
-Bytes = npt.NDArray[np.uint8]
 
 KEYS = -1
 POWERS = np.array([float(10**decimals) for decimals in range(16)])
-BELOW = 2.0**53
+BELOW = 2.0**50
 ALL_BUT_THE_SIGN = np.int64(2**63 - 1)
 LARGEST = np.array([256**width - 1 for width in range(9)], dtype=np.uint64)  # what fits into so many bytes
 AT_A_TIME = 16_384  # values: what is needed beside them stays small, and in the processor's cache
@@ -130,20 +129,23 @@ class Packing(NamedTuple):
 
 
 def _decimals(values: Floats, knots: Floats) -> int:
-    """The least number of decimals that all values have; KEYS where there is none."""
-    for decimals, power in enumerate(POWERS):
-        # The few knots first: mostly they tell.
-        parts = chain([knots], (values[first : first + AT_A_TIME] for first in range(0, values.size, AT_A_TIME)))
-        if all(_are_decimals(part, power) for part in parts):
-            return decimals
+    """The least number of decimals that all values have; KEYS where there is none. The few knots tell most of it."""
+    for decimals in np.flatnonzero(_are_decimals(knots[:, None], POWERS).all(axis=0)).tolist():
+        parts = (values[first : first + AT_A_TIME] for first in range(0, values.size, AT_A_TIME))
+        if all(_are_decimals(part, POWERS[decimals]).all() for part in parts):
+            return int(decimals)
     return KEYS
 
 
-def _are_decimals(values: Floats, power: float) -> bool:
-    """Whether each value, to the bit, is a whole number over the power of ten, and that one is exact itself."""
+def _are_decimals(values: Floats, powers: Floats) -> npt.NDArray[np.bool_]:
+    """Which values are, to the bit, a whole number below 2**50 over the power of ten.
+
+    Below that, a value times the power is off by less than a half: the nearest whole number is the one.
+    """
     with np.errstate(over="ignore"):
-        whole = np.rint(values * power)
-    return bool((np.abs(whole) < BELOW).all() and (whole / power == values).all())
+        whole = np.rint(values * powers)
+    exact: npt.NDArray[np.bool_] = (np.abs(whole) < BELOW) & (whole / powers == values)
+    return exact
 
 
 def _codes(values: Floats, decimals: Integers | int) -> Codes:
