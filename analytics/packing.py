@@ -25,7 +25,7 @@ Sources. Doubles as decimals: Afroozeh, Kuffo and Boncz, "ALP: Adaptive lossless
 ICDE 1998.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple, Self
 
@@ -54,7 +54,7 @@ def pack(values: Floats) -> tuple[int, bytes]:
 
 
 class Pieces(NamedTuple):
-    """Consecutive values of a read, as an entry per interval that they are in: how many, and how they are packed.
+    """Consecutive values of a read with the same decimals: per interval how many, and how they are packed.
 
     `span` is where they are among all values of the read.
     """
@@ -63,7 +63,7 @@ class Pieces(NamedTuple):
     sizes: Integers
     widths: Integers
     origins: Codes
-    decimals: Integers
+    decimals: int
 
 
 class Packing(NamedTuple):
@@ -80,46 +80,48 @@ class Packing(NamedTuple):
     offsets: Integers
 
     @classmethod
-    def of(cls, grids: Iterable[bytes], counts: Iterable[int], decimals: Sequence[int]) -> Self:
+    def of(cls, grids: Iterable[bytes], counts: npt.ArrayLike, decimals: npt.ArrayLike) -> Self:
         """From the grid of each block, as bytes, its count, which is not 0, and its decimals."""
-        counts = np.array(counts)
+        counts, decimals = np.array(counts), np.array(decimals)
         steps = np.array([grid_step(count) for count in counts])
         sizes = grid_sizes(counts, steps)
         lasts = sizes.cumsum() - 1
-        origins = _codes(np.frombuffer(b"".join(grids), dtype="<f8"), np.repeat(decimals, sizes))
+        origins = _codes_of_blocks(np.frombuffer(b"".join(grids), dtype="<f8"), sizes, decimals)
         gaps = np.append(np.diff(origins), origins[:1])
         gaps[lasts] = 0  # there is nothing after a last knot
         widths = np.searchsorted(LARGEST, gaps)
         lengths = widths * np.repeat(steps, sizes)
         offsets = lengths.cumsum() - lengths
         firsts = lasts + 1 - sizes
-        return cls(steps, np.array(decimals), firsts, origins, widths, offsets - np.repeat(offsets[firsts], sizes))
+        return cls(steps, decimals, firsts, origins, widths, offsets - np.repeat(offsets[firsts], sizes))
 
     def ranges(self, starts: Integers, stops: Integers) -> tuple[Integers, Integers]:
-        """Where the positions `starts[i] <= p < stops[i]` of block i, at least one, begin in its bytes; how many."""
+        """For positions `starts[i] <= p < stops[i]` of block i, not none: their first byte in it, and how many."""
         firsts = self._byte(starts, 0)
         return firsts, self._byte(stops - 1, 1) - firsts
 
-    def unpack(self, starts: Integers, stops: Integers, content: bytes) -> Floats:
-        """The values at `starts[i] <= p < stops[i]` of each block i, from the bytes of all these ranges joined."""
-        values = np.empty((stops - starts).sum())
-        words = np.ndarray(len(content) + 1, "<u8", content + bytes(8), strides=(1,))  # eight bytes from each byte on
+    def unpack(self, starts: Integers, stops: Integers, contents: Iterable[bytes]) -> list[Floats]:
+        """The values at `starts[i] <= p < stops[i]` of each block i, from the bytes of these ranges."""
+        ends = (stops - starts).cumsum().tolist()
+        values = np.empty(ends[-1])
+        content = b"".join([*contents, bytes(8)])
+        words = np.ndarray(len(content) - 7, "<u8", content, strides=(1,))  # eight bytes from each byte on
         for part in self.pieces(starts, stops):
             values[part.span], used = _unpacked(part, words)
             words = words[used:]
-        return values
+        return [values[start:stop] for start, stop in pairwise([0, *ends])]
 
     def pieces(self, starts: Integers, stops: Integers) -> Iterator[Pieces]:
         """The intervals of the positions, or what of them is among these; not too many values at a time."""
         blocks, intervals = _counted(starts // self.steps, (stops - 1) // self.steps + 1)
         steps, indexes = self.steps[blocks], self.firsts[blocks] + intervals
         sizes = np.minimum(stops[blocks], (intervals + 1) * steps) - np.maximum(starts[blocks], intervals * steps)
-        ends = sizes.cumsum()
-        cuts = np.flatnonzero(np.diff(ends // AT_A_TIME)) + 1
+        ends, decimals = sizes.cumsum(), self.decimals[blocks]
+        cuts = np.flatnonzero(np.diff(ends // AT_A_TIME) | np.diff(decimals)) + 1
         for first, stop in pairwise([0, *cuts.tolist(), sizes.size]):
             span = slice(int(ends[first] - sizes[first]), int(ends[stop - 1]))
             at = indexes[first:stop]
-            yield Pieces(span, sizes[first:stop], self.widths[at], self.origins[at], self.decimals[blocks[first:stop]])
+            yield Pieces(span, sizes[first:stop], self.widths[at], self.origins[at], int(decimals[first]))
 
     def _byte(self, positions: Integers, after: int) -> Integers:
         """Where the value at a position of each block begins, or after it, in the bytes of the block."""
@@ -148,16 +150,24 @@ def _are_decimals(values: Floats, powers: Floats) -> npt.NDArray[np.bool_]:
     return exact
 
 
-def _codes(values: Floats, decimals: Integers | int) -> Codes:
-    decimal = np.greater_equal(decimals, 0)
-    whole = np.rint(np.where(decimal, values, 0.0) * POWERS[decimals]).astype(np.int64)
-    codes: Codes = np.where(decimal, whole, _turned(values.view(np.int64))).view(np.uint64)
+def _codes(values: Floats, decimals: int) -> Codes:
+    turned = decimals == KEYS
+    numbers = _turned(values.view(np.int64)) if turned else np.rint(values * POWERS[decimals]).astype(np.int64)
+    return numbers.view(np.uint64)
+
+
+def _codes_of_blocks(values: Floats, sizes: Integers, decimals: Integers) -> Codes:
+    """Of blocks one after another, each with its size and decimals."""
+    codes = np.empty(values.size, dtype=np.uint64)
+    for kind in set(decimals.tolist()):
+        alike = np.repeat(decimals == kind, sizes)
+        codes[alike] = _codes(values[alike], kind)
     return codes
 
 
-def _values(codes: Codes, decimals: Integers) -> Floats:
+def _values(codes: Codes, decimals: int) -> Floats:
     numbers = codes.view(np.int64)
-    return np.where(decimals >= 0, numbers / POWERS[decimals], _turned(numbers).view(np.float64))
+    return _turned(numbers).view(np.float64) if decimals == KEYS else numbers / POWERS[decimals]
 
 
 def _turned(bits: Integers) -> Integers:
@@ -180,9 +190,9 @@ def _unpacked(part: Pieces, words: Codes) -> tuple[Floats, int]:
     """The values, and how many bytes they took."""
     widths = np.repeat(part.widths, part.sizes)
     ends = widths.cumsum()
-    differences = words[ends - widths] & LARGEST[widths]
+    differences = words[ends - widths] & np.repeat(LARGEST[part.widths], part.sizes)
     codes = np.repeat(part.origins, part.sizes) + differences
-    return _values(codes, np.repeat(part.decimals, part.sizes)), int(ends[-1])
+    return _values(codes, part.decimals), int(ends[-1])
 
 
 def _counted(starts: Integers, stops: Integers) -> tuple[Integers, Integers]:

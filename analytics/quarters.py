@@ -106,8 +106,7 @@ def _of_axis(parts: Sequence[_Part], rows: Sequence[Any], axis: int) -> list[Flo
     """Per part its values of an axis, from the rows of `_VALUES`: one axis at a time, for an hour may be large."""
     counts = np.array([row[1] for row in rows])
     quarters, grids, decimals, contents = zip(*(row[2 + 4 * axis : 6 + 4 * axis] for row in rows), strict=True)
-    values = Packing.of(grids, counts, decimals).unpack(np.zeros_like(counts), counts, b"".join(contents))
-    hours = np.split(values, counts.cumsum()[:-1])
+    hours = Packing.of(grids, counts, decimals).unpack(np.zeros_like(counts), counts, contents)
     return [_within(*hour) for hour in zip(parts, quarters, hours, strict=True)]
 
 

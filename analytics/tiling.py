@@ -110,8 +110,7 @@ def _read(axis: int, slices: Sequence[Slice]) -> list[Floats]:
     rows = ((i, *tile[1:4], first + 1, length) for i, (tile, first, length) in wanted)
     contents = dict(look_up(_SLICES, rows, axis=AXES[axis]))
     # Values that are all equal take no bytes, and no bytes are NULL on SQLite.
-    values = packing.unpack(starts, stops, b"".join(contents[i] or b"" for i in range(len(slices))))
-    return np.split(values, (stops - starts).cumsum()[:-1])
+    return packing.unpack(starts, stops, (contents[i] or b"" for i in range(len(slices))))
 
 
 def _left_over(spans: Iterable[Span], tiles: Iterable[Tile], level: Level) -> Iterator[Span]:

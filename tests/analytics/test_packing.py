@@ -39,8 +39,8 @@ def read(blocks: list[Floats], starts: list[int], stops: list[int]) -> Floats:
     grids = [grid(values, grid_step(values.size)).tobytes() for values in blocks]
     packing = Packing.of(grids, counts, [decimals for decimals, _ in packed])
     ranges = zip(packed, *packing.ranges(np.array(starts), np.array(stops)), strict=True)
-    content = b"".join(content[first : first + length] for (_, content), first, length in ranges)
-    return packing.unpack(np.array(starts), np.array(stops), content)
+    slices = [content[first : first + length] for (_, content), first, length in ranges]
+    return np.concatenate(packing.unpack(np.array(starts), np.array(stops), slices))
 
 
 def assert_read_back(values: Floats) -> None:
