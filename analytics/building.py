@@ -215,12 +215,12 @@ def _write_values(key: tuple[int, Level, int], token: int, name: str, axis: _Axi
     On PostgreSQL in binary: Django would make a literal of it, twice as long, and copy that.
     """
     statement = (
-        f"UPDATE analytics_rollup SET {name}_decimals = %s, {name}_packed = %b, {name}_quarters = %b "
-        "WHERE device_id = %s AND level = %s AND period_start = %s "
+        f"UPDATE analytics_rollup SET {name}_decimals = %s, {name}_packed = %b, {name}_values = %b, "
+        f"{name}_quarters = %b WHERE device_id = %s AND level = %s AND period_start = %s "
         f"AND token = %s AND status = {Rollup.Status.BUILDING}"
     )
     quarters = None if axis.quarters is None else axis.quarters.tobytes()
-    parameters: list[Any] = [*pack(axis.values), quarters, key[0], int(key[1]), key[2], token]
+    parameters: list[Any] = [*pack(axis.values), b"", quarters, key[0], int(key[1]), key[2], token]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             with connection.wrap_database_errors:

@@ -24,7 +24,7 @@ class Rollup(models.Model):
     class Status(models.IntegerChoices):
         STALE = 0
         BUILDING = 1
-        READY = 2
+        READY = 3  # 2 was READY of an earlier release, in a form that is not read any more: it is built anew
 
     pk = models.CompositePrimaryKey("device", "level", "period_start")
     device = models.ForeignKey(Device, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
@@ -49,9 +49,13 @@ class Rollup(models.Model):
     x_decimals = models.SmallIntegerField(null=True)
     y_decimals = models.SmallIntegerField(null=True)
     z_decimals = models.SmallIntegerField(null=True)
-    x_packed = models.BinaryField(default=bytes)
-    y_packed = models.BinaryField(default=bytes)
-    z_packed = models.BinaryField(default=bytes)
+    x_packed = models.BinaryField(null=True)
+    y_packed = models.BinaryField(null=True)
+    z_packed = models.BinaryField(null=True)
+    # Read by processes of the earlier release while they are replaced; they go in the next one.
+    x_values = models.BinaryField(default=bytes)
+    y_values = models.BinaryField(default=bytes)
+    z_values = models.BinaryField(default=bytes)
     # Of an hour: in which quarter of it each value was read, two bits for each, see `quarters`.
     x_quarters = models.BinaryField(null=True)
     y_quarters = models.BinaryField(null=True)
@@ -65,7 +69,7 @@ class Rollup(models.Model):
             models.Index(
                 fields=["device", "level", "period_start"],
                 name="rollup_to_build",
-                condition=models.Q(status__lt=2),
+                condition=models.Q(status__lt=3),
             ),
         ]
 

@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 
-from analytics.order_statistics import Plan, bracket, grid, grid_step, middle_ranks, nearest_rank
+from analytics.order_statistics import Plan, bracket, grid, grid_step, median_of, middle_ranks, nearest_rank
 from analytics.periods import COARSEST_FIRST, Level
 from analytics.quarters import read_parts
 from analytics.raw import Raw, raw_readings
@@ -47,7 +47,10 @@ class Pool:
         return sum(found.size for found in self.tiles) + (self.raw.axes.shape[1] if self.raw else 0)
 
     def known_median(self, axis: int) -> float | None:
-        """The median that a rollup keeps, where it is all that the answer is made of."""
+        """The median that needs no search: of raw readings alone, or what a rollup keeps that is all there is."""
+        if not self.tiles:
+            middle = middle_ranks(self.count)
+            return median_of(self.sorted_raw(axis)[middle.start : middle.stop])
         return self.tiles[0].medians[axis] if len(self.tiles) == 1 and self.raw is None else None
 
     def ranks(self, percentiles: Percentiles) -> list[int]:

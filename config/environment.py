@@ -11,6 +11,7 @@ from environs import Env, EnvValidationError, validate
 THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
 ENGINES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
 BROKERS = "redis://, rediss://, amqp:// or amqps://"
+TOKEN = re.compile(r"([!-~]{32,})?$")  # or empty
 BROKER = re.compile(r"((redis|amqp)s?://.+)?$")
 
 
@@ -39,6 +40,7 @@ class Environment:
     cors_allowed_origins: list[str]
     broker_url: str
     analysis_retention_days: int
+    metrics_token: str
 
 
 def read_environment(base_dir: Path, data_dir: Path) -> Environment:
@@ -74,6 +76,7 @@ def read_environment(base_dir: Path, data_dir: Path) -> Environment:
         cors_allowed_origins=env.list("CORS_ALLOWED_ORIGINS", []),
         broker_url=env.str("BROKER_URL", "", validate=validate.Regexp(BROKER, error=f"must begin with {BROKERS}")),
         analysis_retention_days=env.int("ANALYSIS_RETENTION_DAYS", 90, validate=validate.Range(min=0, max=36_500)),
+        metrics_token=env.str("METRICS_TOKEN", "", validate=validate.Regexp(TOKEN, error="must have 32 characters")),
     )
     try:
         env.seal()

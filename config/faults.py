@@ -15,6 +15,8 @@ from users.integrity import is_passing
 RETRY_AFTER = "2"  # seconds
 DETAIL = "The database can't be reached, or can't do this, at the moment. Try again later."
 
+NEVER_REFUSED = ("/health/", "/metrics")  # they say what is the matter
+
 logger = logging.getLogger(__name__)
 
 
@@ -31,7 +33,7 @@ class DatabaseFaults:
         self.noticing = Lock()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if self.is_away and not request.path.startswith("/health/"):
+        if self.is_away and not request.path.startswith(NEVER_REFUSED):
             return unavailable(request)
         return self.get_response(request)
 

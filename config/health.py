@@ -1,7 +1,16 @@
-"""Whether the process runs, and whether it can serve."""
+"""Whether the process runs, and whether it can serve. Every wait has a bound, see the settings of the database."""
 
+from functools import cache
+
+from django.conf import settings
 from django.db import Error, connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, JsonResponse
+from kombu.connection import Connection
+from redis import Redis
+
+BROKER_TIMEOUT = 1  # second
 
 
 def live(request: HttpRequest) -> JsonResponse:
@@ -10,10 +19,38 @@ def live(request: HttpRequest) -> JsonResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """The database answers too; 503 otherwise."""
+    """The database answers too, and has the tables that this code knows; 503 otherwise.
+
+    A broker that is away is told, and does not count: everything is accepted without it, and runs when it is back.
+    """
+    parts = _database()
+    status = "ok" if all(state == "ok" for state in parts.values()) else "unavailable"
+    if settings.BROKER_URL:
+        parts["broker"] = "ok" if _broker_answers() else "no answer"
+    return JsonResponse({"status": status, **parts}, status=200 if status == "ok" else 503)
+
+
+def _database() -> dict[str, str]:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        applied = MigrationRecorder(connection).applied_migrations()
     except Error:
-        return JsonResponse({"status": "unavailable", "database": "no answer"}, status=503)
-    return JsonResponse({"status": "ok", "database": "ok"})
+        return {"database": "no answer"}
+    return {"database": "ok", "migrations": "ok" if _last_migrations() <= applied.keys() else "missing"}
+
+
+@cache
+def _last_migrations() -> set[tuple[str, str]]:
+    """Of each app. More than these may be applied: a newer release migrates while this one still serves."""
+    return set(MigrationLoader(None).graph.leaf_nodes())
+
+
+def _broker_answers() -> bool:
+    try:
+        if settings.BROKER_URL.startswith("redis"):
+            with Redis.from_url(settings.BROKER_URL, **settings.REDIS_OPTIONS) as redis:
+                return bool(redis.ping())
+        with Connection(settings.BROKER_URL, connect_timeout=BROKER_TIMEOUT) as broker:  # type: ignore[no-untyped-call]
+            broker.transport.establish_connection()  # once: `connect` tries again
+    except Exception:  # whatever the client makes of it
+        return False
+    return True

@@ -15,7 +15,7 @@ from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import APIException, ErrorDetail, NotFound, PermissionDenied, ValidationError
 
-from devices import rows, values
+from devices import metrics, rows, values
 from devices.columns import Columns
 from devices.formats import Batch
 from devices.insertion import insert
@@ -87,12 +87,24 @@ def receive_one(device: Device, fields: Any) -> tuple[Reading, bool]:
     Without a time it is a reading of this moment, a new one each time: on a collision the next free microsecond.
     """
     if not isinstance(fields, dict) or "recorded_at" in fields:
-        row = checked_row(device, fields)
-        return _as_reading(row), store(Columns.of_rows([row])) == 1
-    row = checked_row(device, {**fields, "recorded_at": timezone.now().isoformat()})
+        row = _counted_row(device, fields)
+        created = store(Columns.of_rows([row]))
+        metrics.count_stored(1, created)
+        return _as_reading(row), created == 1
+    row = _counted_row(device, {**fields, "recorded_at": timezone.now().isoformat()})
     while not store(Columns.of_rows([row])):
         row = row._replace(recorded_at=row.recorded_at + timedelta(microseconds=1))
+    metrics.count_stored(1, 1)
     return _as_reading(row), True
+
+
+def _counted_row(device: Device, fields: Any) -> Row:
+    """A checked row; a bad one counts as rejected."""
+    try:
+        return rows.check(fields, device.pk)
+    except InvalidRow as error:
+        metrics.count_faults([error.faults])
+        raise ValidationError(error.faults) from None
 
 
 def checked_row(device: Device, fields: Any) -> Row:
@@ -203,10 +215,15 @@ def _without_refused_devices(batch: Batch, states: Mapping[int, _State]) -> Batc
 
 def _refuse_faults(batch: Batch, partial: bool) -> None:
     if batch.faults and not partial:
+        metrics.count_faults(batch.faults.values())
+        metrics.count_rejected(metrics.WITH_BATCH, len(batch.places))
         raise BatchRefused(batch)
 
 
 def _receipt(batch: Batch, created: int) -> Receipt:
+    """Of what is committed; counted, too."""
+    metrics.count_stored(len(batch.places), created)
+    metrics.count_faults(batch.faults.values())
     rejected = [
         {"index": place, "field": "" if name == WHOLE_ROW else name, "code": detail.code, "detail": str(detail)}
         for place, name, detail in _first_faults(batch)

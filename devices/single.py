@@ -16,7 +16,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from rest_framework.exceptions import APIException
 
-from devices import reading_ids, values
+from devices import metrics, reading_ids, values
 from devices.authentication import checked, note_use
 from devices.formats import DecodedReading
 from devices.rows import Row
@@ -93,6 +93,7 @@ def _store(request: HttpRequest, device_id: int) -> HttpResponse | None:
         return None
     attempt.succeeded()
     key_id, last_used_at, created = stored
+    metrics.count_stored(1, created)
     with suppress(DatabaseError):  # the reading is stored, and what comes after that may not fail
         note_use(key_id, last_used_at)
     return HttpResponse(_answer(row), content_type="application/json", status=201 if created else 200)

@@ -1,7 +1,6 @@
 """Short words for what many tests do."""
 
 import json
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from knox.models import AuthToken
@@ -11,9 +10,10 @@ from devices import ingest
 from devices.columns import Columns
 from devices.models import Device, DeviceKey
 from devices.rows import Row
+from tests.bodies import NEW_YEAR, at, fields
 from users.models import User
 
-NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+__all__ = ["NEW_YEAR", "at", "client_of", "client_of_device", "codes", "fields", "send", "store_rows", "stored"]
 
 
 def client_of(user: User) -> APIClient:
@@ -26,15 +26,6 @@ def client_of_device(device: Device) -> APIClient:
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Device {DeviceKey.issue(device)[1]}")
     return client
-
-
-def at(seconds: float) -> datetime:
-    return NEW_YEAR + timedelta(seconds=seconds)
-
-
-def fields(seconds: float = 0, x: Any = 1.0, y: Any = 2.0, z: Any = 3.0) -> dict[str, Any]:
-    """The body of a reading."""
-    return {"recorded_at": at(seconds).isoformat(), "x": x, "y": y, "z": z}
 
 
 def stored(device: Device, *values: tuple[float, float, float, float]) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,10 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from tests.helpers import fields
+import psycopg
+
+from tests.bodies import fields
+from tests.postgresql import Cluster
 from tests.service import Account, Service, manage
 
 BOUND = 5  # seconds: in which a fault is answered, and in which it is over when the database is back
@@ -175,8 +179,19 @@ def _writer(account: Account, lane: int) -> Callable[[int], tuple[Door, list[dic
     return door
 
 
+@dataclass(frozen=True)
+class Writing:
+    """What the writers of an account have been told of so far."""
+
+    account: Account
+    journals: list[Journal]
+
+    def acknowledged(self) -> list[str]:
+        return sorted(written_line(row) for journal in self.journals for row in list(journal.acknowledged))
+
+
 @contextmanager
-def writing(service: Service, writers: int = 2, *, must_be_refused: bool = True) -> Iterator[None]:
+def writing(service: Service, writers: int = 2, *, must_be_refused: bool = True) -> Iterator[Writing]:
     """Writers at work as long as the block runs, and then what they were told of against what is stored."""
     account, end = service.create_account(), Event()
     journals = [Journal() for _ in range(writers)]
@@ -187,23 +202,23 @@ def writing(service: Service, writers: int = 2, *, must_be_refused: bool = True)
         ]
         try:
             wait_until(lambda: all(journal.acknowledged for journal in journals))
-            yield
+            yield Writing(account, journals)
         finally:
             end.set()
-    for future in futures:
-        future.result()
+            for future in futures:
+                future.result()  # a writer that has failed says why the block did
     assert all(journal.refused for journal in journals) or not must_be_refused, "the fault went by unnoticed"
-    assert _stored(service, account) == sorted(_line(row) for journal in journals for row in journal.acknowledged)
+    assert stored_by(service, account) == Writing(account, journals).acknowledged()
 
 
-def _stored(service: Service, account: Account) -> list[str]:
+def stored_by(service: Service, account: Account) -> list[str]:
     path = f"/api/v1/devices/{account.device_id}/readings/export/?file_format=ndjson"
     answer = Door("GET", path, {"Authorization": f"Token {account.token}"}).ask(service)
     assert answer.status == 200
-    return sorted(_line(json.loads(line)) for line in answer.body.splitlines())
+    return sorted(written_line(json.loads(line)) for line in answer.body.splitlines())
 
 
-def _line(row: dict[str, Any]) -> str:
+def written_line(row: dict[str, Any]) -> str:
     return f"{row['recorded_at'].replace('+00:00', 'Z')} {row['x']} {row['y']} {row['z']}"
 
 
@@ -240,3 +255,40 @@ def filled(folder: Path, leave: int = 0) -> Iterator[None]:
         yield
     finally:
         ballast.unlink()
+
+
+TABLES = {"TABLE": "devices_reading", "INDEX": "devices_reading_pkey"}
+
+
+@contextmanager
+def tables_on(disk: Path, cluster: Cluster) -> Iterator[None]:
+    """The readings on a disk of their own."""
+    place = move_tables(disk, cluster)
+    try:
+        yield
+    finally:
+        with psycopg.connect(cluster.url, autocommit=True) as administrator:
+            for kind, name in TABLES.items():
+                administrator.execute(f"ALTER {kind} {name} SET TABLESPACE pg_default")
+            administrator.execute("DROP TABLESPACE small")
+        place.rmdir()
+
+
+def move_tables(disk: Path, cluster: Cluster) -> Path:
+    """The readings to a disk of their own, for good; returns their folder there."""
+    place = disk / "tablespace"
+    place.mkdir()
+    open_to_others(place)
+    if cluster.user:
+        shutil.chown(place, cluster.user)
+    with psycopg.connect(cluster.url, autocommit=True) as administrator:
+        administrator.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
+        for kind, name in TABLES.items():
+            administrator.execute(f"ALTER {kind} {name} SET TABLESPACE small")
+    return place
+
+
+def open_to_others(folder: Path) -> None:
+    """Let the server's user get there."""
+    for path in (folder, *folder.parents[:-2]):
+        path.chmod(0o755)

@@ -50,9 +50,13 @@ class Cluster:
         self.shut_down("immediate")
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def process_id(self) -> int:
+        """Of the postmaster, the parent of all others."""
+        return int((self.directory / "data" / "postmaster.pid").read_text().split()[0])
+
     def send_signal(self, number: signal.Signals) -> None:
         """To the server and all of its processes."""
-        server = int((self.directory / "data" / "postmaster.pid").read_text().split()[0])
+        server = self.process_id()
         children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
         for process in (server, *map(int, children)):
             os.kill(process, number)
@@ -66,6 +70,11 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
+
+
+def programs() -> Path:
+    """The folder of `pg_dump` and the others, of the server that a Cluster runs."""
+    return _binaries(Path(), None)
 
 
 def _unprivileged_user() -> str | None:

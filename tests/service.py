@@ -60,7 +60,7 @@ class Service:
 
     def workers(self) -> list[int]:
         """The ids of the worker processes that are there now."""
-        return _children(self.process.pid)
+        return children_of(self.process.pid)
 
     def resident_bytes(self) -> int:
         """How much memory the workers have, all together."""
@@ -138,11 +138,11 @@ class Worker:
 
     def children(self) -> list[int]:
         """The ids of the processes that run tasks."""
-        return [pid for pid in _children(self.process.pid) if _has_a_pipe(pid)]
+        return [pid for pid in children_of(self.process.pid) if _has_a_pipe(pid)]
 
     def clocks(self) -> list[int]:
         """The id of the process that says when upkeep is due, unless it is dead."""
-        return [pid for pid in _children(self.process.pid) if not _has_a_pipe(pid)]
+        return [pid for pid in children_of(self.process.pid) if not _has_a_pipe(pid)]
 
     def kill(self) -> None:
         """All of it, at once."""
@@ -188,8 +188,15 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process and its children have used, also those that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(cpu_seconds(child) for child in children_of(pid))
 
 
 def _has_a_pipe(pid: int) -> bool:

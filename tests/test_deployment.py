@@ -16,6 +16,7 @@ COMPOSE_TEXT = (ROOT / "compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, Any] = COMPOSE["services"]
 LOCUSTFILE = (ROOT / "loadtest" / "locustfile.py").read_text()
+NGINX = (ROOT / "deploy" / "nginx.conf").read_text()
 SECRET_NAME = re.compile("SECRET|PASSWORD|TOKEN|KEY")
 
 
@@ -121,8 +122,8 @@ def test_every_published_port_is_of_this_machine_only() -> None:
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
-@pytest.mark.parametrize("name", ["db", "broker", "worker"])
-def test_what_is_behind_the_service_is_not_published(name: str) -> None:
+@pytest.mark.parametrize("name", ["web", "db", "broker", "worker"])
+def test_what_is_behind_the_proxy_is_not_published(name: str) -> None:
     assert "ports" not in SERVICES[name]
 
 
@@ -149,13 +150,59 @@ def test_locust_publishes_its_page() -> None:
     assert SERVICES["locust"]["ports"] == ["127.0.0.1:8089:8089"]
 
 
-def test_locust_calls_web_by_a_name_that_is_allowed() -> None:
-    assert environment_of(SERVICES["locust"])["LOCUST_HOST"] == "http://web:8000"
-    assert "web" in str(environment_of(SERVICES["web"])["ALLOWED_HOSTS"]).split(",")
+def test_locust_calls_the_proxy_by_a_name_that_is_allowed() -> None:
+    assert environment_of(SERVICES["locust"])["LOCUST_HOST"] == "http://proxy:8080"
+    assert "proxy" in str(environment_of(SERVICES["web"])["ALLOWED_HOSTS"]).split(",")
 
 
-def test_locust_waits_for_a_healthy_web() -> None:
-    assert SERVICES["locust"]["depends_on"] == {"web": {"condition": "service_healthy"}}
+def test_locust_waits_for_a_healthy_proxy() -> None:
+    assert SERVICES["locust"]["depends_on"] == {"proxy": {"condition": "service_healthy"}}
+
+
+def test_the_proxy_waits_for_a_healthy_web_and_starts_anew_with_it() -> None:
+    assert SERVICES["proxy"]["depends_on"] == {"web": {"condition": "service_healthy", "restart": True}}
+
+
+def test_the_proxy_has_the_shipped_configuration_which_knows_web_and_its_port() -> None:
+    assert SERVICES["proxy"]["volumes"] == ["./deploy/nginx.conf:/etc/nginx/nginx.conf:ro"]
+    assert re.search(r"^\s+server web:8000 ", NGINX, re.MULTILINE)
+    assert "PORT=8000" in stage_of_dockerfile("runtime")
+
+
+def test_the_proxy_publishes_the_port_that_it_listens_on() -> None:
+    (port,) = SERVICES["proxy"]["ports"]
+    assert re.findall(r"^\s+listen (\d+) ", NGINX, re.MULTILINE) == [port.rsplit(":", 1)[1]]
+
+
+def test_the_proxy_takes_bodies_as_large_as_the_service_does() -> None:
+    (megabytes,) = re.findall(r"client_max_body_size (\d+)m;", NGINX)
+    assert f"\nMAX_BODY_SIZE={int(megabytes) * 2**20}\n" in (ROOT / ".env.example").read_text()
+
+
+def test_a_copy_of_the_example_does_not_undo_that_there_is_a_proxy() -> None:
+    assert environment_of(SERVICES["web"])["TRUSTED_PROXIES"] == "${TRUSTED_PROXIES:-1}"
+    set_there = re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert not {"TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS"} & set(set_there)
+
+
+def test_web_is_given_longer_to_stop_than_its_requests_are() -> None:
+    assert int(SERVICES["web"]["stop_grace_period"].rstrip("s")) > 30  # gunicorn's graceful_timeout
+
+
+def test_every_service_that_serves_says_whether_it_is_healthy() -> None:
+    own = {"web": "of its image", "migrate": "ends", "worker": "serves nothing", "locust": "for people"}
+    without = {name for name, service in SERVICES.items() if "test" not in service.get("healthcheck", {})}
+    assert without == set(own)
+
+
+def test_every_named_volume_is_declared_and_used() -> None:
+    used = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    assert {name for name in used if not name.startswith(".")} == set(COMPOSE["volumes"])
+
+
+def test_everything_that_is_waited_for_exists() -> None:
+    waited_for = {name for service in SERVICES.values() for name in service.get("depends_on", {})}
+    assert waited_for <= SERVICES.keys()
 
 
 def test_no_secret_is_written_in_the_compose_file() -> None:

@@ -4,7 +4,6 @@ What is held to: 503 within five seconds and not a 500, everything answered agai
 without a restart of the service, nothing lost that was acknowledged, nothing there that was not.
 """
 
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -21,7 +20,17 @@ import pytest
 from django.conf import settings
 
 from config.postgresql import WatchfulConnection
-from tests.outages import BOUND, CannotMount, Doors, filled, small_disk, wait_until, writing
+from tests.outages import (
+    BOUND,
+    CannotMount,
+    Doors,
+    filled,
+    open_to_others,
+    small_disk,
+    tables_on,
+    wait_until,
+    writing,
+)
 from tests.postgresql import Cluster
 from tests.service import ROOT, Service, free_port, serving
 
@@ -238,27 +247,6 @@ def test_a_disk_that_is_full(cluster: Cluster, service: Service, doors: Doors, d
         assert_back(doors)
 
 
-@contextmanager
-def tables_on(disk: Path, cluster: Cluster) -> Iterator[None]:
-    """The readings on a disk of their own."""
-    place = disk / "tablespace"
-    place.mkdir()
-    open_to_others(place)
-    if cluster.user:
-        shutil.chown(place, cluster.user)
-    with psycopg.connect(cluster.url, autocommit=True) as administrator:
-        administrator.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
-        for kind, name in (("TABLE", "devices_reading"), ("INDEX", "devices_reading_pkey")):
-            administrator.execute(f"ALTER {kind} {name} SET TABLESPACE small")
-        try:
-            yield
-        finally:
-            for kind, name in (("TABLE", "devices_reading"), ("INDEX", "devices_reading_pkey")):
-                administrator.execute(f"ALTER {kind} {name} SET TABLESPACE pg_default")
-            administrator.execute("DROP TABLESPACE small")
-            place.rmdir()
-
-
 @on_postgresql
 def test_a_disk_that_is_full_for_the_log(cluster: Cluster, service: Service, doors: Doors, disk: Path) -> None:
     """The server gives up with a PANIC, again and again until there is room: now it answers, now it does not."""
@@ -299,12 +287,6 @@ def is_worn_down(cluster: Cluster) -> bool:
     except psycopg.OperationalError:
         return True
     return False
-
-
-def open_to_others(folder: Path) -> None:
-    """Let the server's user get there."""
-    for path in (folder, *folder.parents[:-2]):
-        path.chmod(0o755)
 
 
 # A connection by itself

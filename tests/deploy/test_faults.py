@@ -1,0 +1,17 @@
+"""A small part of `make faults`, the same in each run; FAULT_POINTS=200 for all of it."""
+
+import os
+
+import pytest
+from django.conf import settings
+
+from tests import faults
+
+POINTS = int(os.environ.get("FAULT_POINTS", "6"))
+
+
+@pytest.mark.skipif("postgresql" not in settings.DATABASES["default"]["ENGINE"], reason="it kills PostgreSQL")
+def test_nothing_acknowledged_is_lost_whatever_is_killed() -> None:
+    report = faults.run(POINTS, seed=8)
+    assert report.points.total() == POINTS
+    assert report.acknowledged > 0

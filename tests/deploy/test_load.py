@@ -1,0 +1,26 @@
+"""The load scenarios, run for ten seconds: no error, and every count right to the reading."""
+
+import os
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from tests import load
+from tests.service import ROOT
+
+LOCUST = ROOT / ".venv" / "loadtest" / "bin" / "locust"
+
+
+@pytest.mark.skipif("postgresql" not in settings.DATABASES["default"]["ENGINE"], reason="one database is enough")
+@pytest.mark.skipif(
+    not (LOCUST.exists() or "REQUIRE_SERVICES" in os.environ),
+    reason="NOT TESTED: make .venv/loadtest.stamp installs Locust",
+)
+def test_ten_seconds_of_mixed_load_have_no_error_and_add_up(tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    done = load.run(LOCUST, report, users=17, seconds=10, seed="1", database_url="")
+    done.check()
+    assert done.totals["started"] == done.totals["ended"] == 17
+    assert done.totals["analyses"] > 0
+    assert "Locust" in report.read_text()
