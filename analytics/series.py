@@ -1,7 +1,7 @@
 """A device's readings as a curve: at most so many points, each with its exact count and least, middle, greatest value.
 
-Points begin at multiples of a step, counted from 1970 in UTC. Where the readings are many, a step is one or a few
-periods of a rollup, so that a year opens as fast as an hour; where they are few, they are the points.
+Points begin at multiples of a step, counted from 1970 in UTC. Where the readings are many, a step is the period of a
+rollup, so that a year opens as fast as an hour; where they are few, they are the points.
 """
 
 from collections.abc import Sequence
@@ -16,16 +16,15 @@ from devices.models import Device, Reading
 from devices.reading_ids import from_microseconds, microseconds
 from devices.transactions import snapshot
 
-MOST_POINTS = 400  # so that a year is a point a day, each of which is one rollup
-MOST_READ = 200_000  # readings of a window that are read one by one: more come from rollups alone
+MOST_POINTS = 400  # twice as many where each is a rollup: so a month is hours, and a year is days
+MOST_READ = 200_000  # readings of a window that are read one by one
 MINUTE, HOUR, DAY, MONTH = 60, int(Level.HOUR), int(Level.DAY), int(Level.MONTH)
-# In seconds. Each is a few periods of the next finer rollup, of which thousands would take as long as readings.
+# In seconds, where readings are read; where rollups are, a step is one of these: medians of several need a search.
 STEPS = [
     *(1, 2, 5, 10, 15, 30),
     *(minutes * MINUTE for minutes in (1, 2, 5, 10, 15, 30)),
-    *(hours * HOUR for hours in (1, 2, 3, 6)),
-    *(days * DAY for days in (1, 2, 5)),
-    *(months * MONTH for months in (1, 3, 6, 12)),
+    *(hours * HOUR for hours in (1, 2, 3, 6, 12)),
+    *(days * DAY for days in (1, 2, 5, 10, 15)),
 ]
 
 
@@ -55,7 +54,10 @@ class Series:
 def series(
     device: Device, start_time: datetime | None = None, end_time: datetime | None = None, most: int = MOST_POINTS
 ) -> Series:
-    """The curve of a device's readings with `start_time <= recorded_at < end_time`, of at most `most` points."""
+    """The curve of a device's readings with `start_time <= recorded_at < end_time`, of at most `most` points.
+
+    Or twice as many, where each is a rollup.
+    """
     with snapshot():
         summary = summarize([device], start_time, end_time)
         if summary.first_at is None or summary.last_at is None:
@@ -69,16 +71,16 @@ def series(
 
 
 def step_of(start: int, stop: int, count: int, most: int) -> int:
-    """The shortest step, in seconds, that cuts a window (in microseconds) into no more than so many points."""
-    least = _least_step((stop - start) / MICROSECONDS, count)
-    steps = [step for step in STEPS if step >= least and len(_starts(start, stop, step)) <= most]
-    return steps[0] if steps else STEPS[-1] * -(-(stop - start) // (STEPS[-1] * MICROSECONDS * (most - 1)))
+    """The shortest step, in seconds, that cuts a window (in microseconds) with so many readings into few points."""
+    filled = _filled_level((stop - start) / MICROSECONDS, count)
+    steps = [(step, most) for step in STEPS if step < filled and count <= MOST_READ]
+    steps += [(int(level), 2 * most) for level in sorted(Level) if level >= filled]
+    fitting = (step for step, limit in steps if len(_starts(start, stop, step)) <= limit)
+    return next(fitting, MONTH * -(-(stop - start) // (MONTH * MICROSECONDS * (most - 1))))
 
 
-def _least_step(seconds: float, count: int) -> int:
-    """The first level whose periods have the readings that a rollup needs; none, where all can be read."""
-    if count <= MOST_READ:
-        return 0
+def _filled_level(seconds: float, count: int) -> Level:
+    """The first level whose periods have the readings that a rollup needs, if they come evenly."""
     return next((level for level in sorted(Level) if count * level >= FEWEST * seconds), Level.MONTH)
 
 

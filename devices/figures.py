@@ -5,14 +5,13 @@ Everything here may run at any time, and beside itself: a run that comes second 
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from devices.models import Device, DeviceActivity, Figure, HourlyCount, Reading, Refusal
-from devices.querysets import DeviceQuerySet
 from devices.transactions import shared_device_locks
 
 CHUNK = 1000  # devices in one transaction
@@ -58,42 +57,48 @@ def _chunks(devices: QuerySet[Device]) -> Iterator[list[int]]:
         last = chunk[-1]
 
 
+class _Seen(NamedTuple):
+    """A device, its newest reading, and what was written of it last."""
+
+    pk: int
+    is_active: bool
+    expected_interval: float | None
+    created_at: datetime
+    newest: datetime | None
+    last_reading_at: datetime | None
+    status: str | None
+
+    def status_at(self, now: datetime) -> Status:
+        if not self.is_active:
+            return Status.INACTIVE
+        if self.expected_interval is None:
+            return Status.UNKNOWN
+        silence = now - (self.newest or self.created_at)
+        silent = silence > INTERVALS_UNTIL_SILENT * timedelta(seconds=self.expected_interval)
+        return Status.SILENT if silent else Status.REPORTING
+
+
 def _refresh_activity(device_ids: list[int], now: datetime) -> None:
     """Write what has changed of some devices. None of them can be deleted meanwhile."""
     with shared_device_locks(device_ids):
-        activities = [_activity(device, now) for device in _with_newest(device_ids)]
+        activities = [
+            DeviceActivity(device_id=seen.pk, last_reading_at=seen.newest, status=status)
+            for seen in _look_at(device_ids)
+            if (seen.newest, status := seen.status_at(now)) != (seen.last_reading_at, seen.status)
+        ]
         DeviceActivity.objects.bulk_create(
-            [activity for activity in activities if activity is not None],
+            activities,
             update_conflicts=True,
             unique_fields=["device"],
             update_fields=["last_reading_at", "status"],
         )
 
 
-def _with_newest(device_ids: list[int]) -> DeviceQuerySet:
+def _look_at(device_ids: list[int]) -> Iterator[_Seen]:
     newest = Reading.objects.filter(device=OuterRef("pk")).newest_first().values("recorded_at")[:1]
-    devices = Device.objects.filter(pk__in=device_ids).select_related("activity").order_by("pk")
-    annotated: DeviceQuerySet = devices.annotate(newest=Subquery(newest))
-    return annotated
-
-
-def _activity(device: Any, now: datetime) -> DeviceActivity | None:
-    """What is to be written of a device, if anything."""
-    known = getattr(device, "activity", None)
-    activity = DeviceActivity(device=device, last_reading_at=device.newest, status=_status(device, now))
-    if known and (known.last_reading_at, known.status) == (activity.last_reading_at, activity.status):
-        return None
-    return activity
-
-
-def _status(device: Any, now: datetime) -> Status:
-    if not device.is_active:
-        return Status.INACTIVE
-    if device.expected_interval is None:
-        return Status.UNKNOWN
-    silence = now - (device.newest or device.created_at)
-    silent = silence > INTERVALS_UNTIL_SILENT * timedelta(seconds=device.expected_interval)
-    return Status.SILENT if silent else Status.REPORTING
+    devices = Device.objects.filter(pk__in=device_ids).annotate(newest=Subquery(newest)).order_by("pk")
+    own = ("pk", "is_active", "expected_interval", "created_at", "newest")
+    return map(_Seen._make, devices.values_list(*own, "activity__last_reading_at", "activity__status"))
 
 
 def _count_hours(now: datetime) -> None:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.building import build
-from analytics.periods import MICROSECONDS, Level
-from analytics.series import DAY, HOUR, MINUTE, MONTH, MOST_POINTS, STEPS, Series, series, step_of
+from analytics.periods import MICROSECONDS
+from analytics.series import DAY, HOUR, MINUTE, MONTH, MOST_POINTS, Series, series, step_of
 from devices.models import Device
 from tests.analytics.test_summaries_property import Example, devices_with, readings_and_windows
 from tests.helpers import NEW_YEAR, at, stored
@@ -55,7 +55,7 @@ def test_a_curve_agrees_with_plain_python(example: Example, most: int) -> None:
     with devices_with(contents) as (device, *_):
         samples: list[Any] = list({content[1:] for content in contents if content[0] == 0})
         curve = series(device, start_time, end_time, most)
-        assert len(curve.points) <= most
+        assert len(curve.points) <= 2 * most
         assert_is_the_curve_of(curve, samples, start_time, end_time)
 
 
@@ -72,27 +72,21 @@ def test_a_curve_from_rollups_agrees_with_plain_python(device: Device, start: fl
 
 @pytest.mark.parametrize(
     ("length", "step"),
-    [(HOUR, 10), (6 * HOUR, MINUTE), (DAY, 5 * MINUTE), (2 * DAY, 10 * MINUTE), (7 * DAY, 30 * MINUTE),
-     (30 * DAY, 2 * HOUR), (365 * DAY, DAY), (366 * DAY - 1, DAY), (10 * 365 * DAY, MONTH),
-     (290 * 365 * DAY, 12 * MONTH)],
+    [(HOUR, 10), (6 * HOUR, MINUTE), (DAY, 5 * MINUTE), (2 * DAY, 10 * MINUTE), (7 * DAY, HOUR), (30 * DAY, HOUR),
+     (60 * DAY, DAY), (365 * DAY, DAY), (2 * 365 * DAY, DAY), (10 * 365 * DAY, MONTH), (290 * 365 * DAY, 9 * MONTH)],
 )  # fmt: skip
-def test_the_step_fits_the_window(length: int, step: int) -> None:
-    assert step_of(0, length * MICROSECONDS, 500, MOST_POINTS) == step
+def test_the_step_fits_the_window_of_a_reading_a_second(length: int, step: int) -> None:
+    assert step_of(0, length * MICROSECONDS, length, MOST_POINTS) == step
 
 
 @pytest.mark.parametrize(
     ("length", "interval", "step"),
-    [(2 * DAY, 1, 10 * MINUTE), (7 * DAY, 1, HOUR), (DAY, 0.1, HOUR), (60 * DAY, 10, 6 * HOUR), (60 * DAY, 20, DAY)],
-)
-def test_readings_that_are_too_many_to_be_read_come_from_rollups(length: int, interval: float, step: int) -> None:
+    [(DAY, 0.1, HOUR), (7 * DAY, 60, 30 * MINUTE), (60 * DAY, 60, 6 * HOUR), (365 * DAY, 60, DAY),
+     (60 * DAY, 20, DAY), (365 * DAY, 3600, DAY), (10 * 365 * DAY, 3600, 10 * DAY), (100 * 365 * DAY, 3600, 4 * MONTH)],
+)  # fmt: skip
+def test_the_step_fits_the_rate(length: int, interval: float, step: int) -> None:
+    """Readings where they are few; else one rollup a point, of a level that has rollups at this rate."""
     assert step_of(0, length * MICROSECONDS, round(length / interval), MOST_POINTS) == step
-
-
-def test_every_step_from_an_hour_on_is_a_few_periods_of_a_rollup() -> None:
-    levels = sorted(Level)
-    for step, following in pairwise(step for step in STEPS if step >= HOUR):
-        assert any(step in range(level, 12 * level + 1, level) for level in levels)
-        assert step < following
 
 
 def test_few_readings_are_points_of_their_own(device: Device) -> None:

@@ -2,7 +2,10 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -212,3 +215,27 @@ def test_it_is_due_again_after_a_minute(pump: Device, monkeypatch: pytest.Monkey
     Figure.objects.update(computed_at=timezone.now() - MINUTE)
     figures.refresh_if_due()
     assert len(begun) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_refreshes_beside_each_other_and_beside_deletions_agree(alice: User) -> None:
+    devices = Device.objects.bulk_create(
+        Device(owner=alice, name=str(number), expected_interval=60) for number in range(100)
+    )
+    for device in devices:
+        reading_at(device, NOON)
+
+    def in_a_thread(work: Callable[[], object]) -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    refresh = partial(figures.refresh, NOON + MINUTE)
+    works: list[Callable[[], object]] = [refresh, refresh, *(device.delete for device in devices[:10]), refresh]
+    with ThreadPoolExecutor(4) as threads:
+        done = [threads.submit(in_a_thread, work) for work in works]
+    for future in done:
+        future.result()
+    figures.refresh(NOON + MINUTE)
+    assert totals()["devices reporting"] == DeviceActivity.objects.count() == 90
