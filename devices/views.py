@@ -70,6 +70,7 @@ EXAMPLES = [
     OpenApiExample("One reading", ONE, request_only=True),
     OpenApiExample("A batch", [ONE, TWO], request_only=True),
 ]
+NEW_DEVICE = OpenApiExample("A pump", {"name": "Pump 2", "expected_interval": 1.0}, request_only=True)
 RECEIPT = OpenApiExample("A receipt", RECEIVED, response_only=True, status_codes=["200"])
 NEW_READINGS = PolymorphicProxySerializer(
     "NewReadings", [NewReadingSerializer, ReadingSerializer(many=True)], None, many=False
@@ -126,7 +127,12 @@ class DeviceViewSet(viewsets.ModelViewSet[Device]):
     def get_queryset(self) -> QuerySet[Device]:
         return Device.objects.visible_to(self.request.user).order_by("id")
 
-    @extend_schema(summary="Create a device", request=DeviceSerializer, responses={201: NewDeviceSerializer})
+    @extend_schema(
+        summary="Create a device",
+        request=DeviceSerializer,
+        responses={201: NewDeviceSerializer},
+        examples=[NEW_DEVICE],
+    )
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """The answer holds the device's first key, which is shown this once."""
         serializer = self.get_serializer(data=request.data)

@@ -64,8 +64,8 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
             "type": "apiKey",
             "in": "cookie",
             "name": settings.SESSION_COOKIE_NAME,
-            "description": "The cookie of a browser that has signed in at `/admin/`, which sends it by itself: nothing "
-            "is to be filled in here. What writes needs the header `X-CSRFToken` too, which this page adds.",
+            "description": "The cookie of a browser that has signed in at `/sign-in/`, which sends it by itself: "
+            "nothing is to be filled in here. What writes needs the header `X-CSRFToken` too, which this page adds.",
         }
 
 

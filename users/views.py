@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib.auth import update_session_auth_hash
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from knox.models import AuthToken
 from knox.views import LoginView
 from rest_framework import status, viewsets
@@ -83,6 +83,7 @@ class TokenView(LoginView):
     create=extend_schema(
         summary="Create a user",
         description="For staff and, where the service is set up so, for anybody, without credentials.",
+        examples=[OpenApiExample("Carol", {"username": "carol", "email": "carol@example.com"}, request_only=True)],
     ),
     retrieve=extend_schema(summary="Show a user", description="With the devices that they own."),
     update=extend_schema(summary="Replace a user", description="What is left out takes its default."),

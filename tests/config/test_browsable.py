@@ -60,7 +60,7 @@ def test_no_page_has_a_long_choice(browser: Client, places: dict[str, object], p
 
 def test_a_page_leads_who_is_not_signed_in_to_the_sign_in(client: Client) -> None:
     html = client.get("/api/v1/devices/?search=a", headers={"Accept": "text/html"}).content.decode()
-    assert 'href="/admin/login/?next=/api/v1/devices/%3Fsearch%3Da"' in html
+    assert 'href="/sign-in/?next=/api/v1/devices/%3Fsearch%3Da"' in html
 
 
 def test_a_form_makes_a_device(browser: Client, superuser: User) -> None:
