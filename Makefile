@@ -1,8 +1,10 @@
 # The commands of the project, the same on a laptop and in CI. PYTHON names the interpreter that makes .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+GENERATED ?= clients/generated
+LONG := HYPOTHESIS_EXAMPLES=2000 SCHEMATHESIS_TIMES=10 FAULT_KILLS=200 SLOW_CALLERS=400 FAULT_POINTS=200
 
-.PHONY: run test test-long check bench kills faults lock schema loadtest dependencies
+.PHONY: run test test-long check bench kills faults lock schema clients newcomer pictures loadtest dependencies
 
 run: .venv/base.stamp .env  ## the service on this machine, with something to look at in a new database
 	@$(BIN)/python manage.py migrate --verbosity 0
@@ -14,8 +16,8 @@ test: .venv/dev.stamp .venv/loadtest.stamp check  ## everything: checks, then th
 	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
 
 test-long: .venv/dev.stamp .venv/loadtest.stamp check  ## the same with the random campaigns at full length
-	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 SLOW_CALLERS=400 FAULT_POINTS=200 TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
-	HYPOTHESIS_EXAMPLES=2000 FAULT_KILLS=200 SLOW_CALLERS=400 FAULT_POINTS=200 TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
+	$(LONG) TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
+	$(LONG) TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
 
 bench: .venv/dev.stamp  ## speed as ratios, in one run on a PostgreSQL of its own
 	$(BIN)/python -m bench
@@ -23,8 +25,14 @@ bench: .venv/dev.stamp  ## speed as ratios, in one run on a PostgreSQL of its ow
 kills: .venv/dev.stamp  ## what it takes to lose a background analysis: 200 kills, half an hour; KILLS="--kills 20" for fewer
 	$(BIN)/python -m tests.kills $(KILLS)
 
+newcomer: .venv/dev.stamp  ## the README's way in a new folder, each step with its seconds
+	$(BIN)/python -m tests.newcomer
+
 faults: .venv/dev.stamp  ## kill PostgreSQL and gunicorn at 200 points while readings come in; FAULTS="--points 20" for fewer
 	$(BIN)/python -m tests.faults $(FAULTS)
+
+pictures: .venv/dev.stamp  ## docs/pictures anew, with the tests' own service and Chromium
+	$(BIN)/python -m tests.pictures
 
 check: .venv/dev.stamp  ## style, types and the arrows between the apps
 	$(BIN)/ruff format --check .
@@ -34,6 +42,14 @@ check: .venv/dev.stamp  ## style, types and the arrows between the apps
 
 schema: .venv/dev.stamp  ## schema.yaml anew, after a change of the API
 	SECRET_KEY=$(UNUSED_KEY) ENV_FILE= $(BIN)/python manage.py spectacular --validate --fail-on-warn --file schema.yaml
+
+clients: .venv/dev.stamp clients/node_modules/.package-lock.json  ## a Python and a TypeScript client from schema.yaml
+	rm -rf $(GENERATED)
+	mkdir -p $(GENERATED)/python $(GENERATED)/typescript
+	$(BIN)/openapi-python-client generate --path schema.yaml --meta none --fail-on-warning \
+		--config clients/openapi-python-client.yaml --output-path $(GENERATED)/python/device_monitoring
+	touch $(GENERATED)/python/device_monitoring/py.typed
+	clients/node_modules/.bin/openapi-typescript schema.yaml --output $(GENERATED)/typescript/api.d.ts
 
 loadtest: .venv/dev.stamp .venv/loadtest.stamp  ## a service with all that belongs to it under load, for 30 s; LOAD="--seconds 300 --users 60" for more
 	$(BIN)/python -m tests.load $(LOAD)
@@ -60,6 +76,10 @@ UNUSED_KEY := nothing-is-signed-while-the-code-is-checked-so-this-is-no-secret
 
 .venv/%.stamp: requirements/%.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+clients/node_modules/.package-lock.json: clients/package-lock.json
+	npm --prefix clients ci --silent
 	@touch $@
 
 # Locust has requirements of its own, which need not agree with the service's.

@@ -22,9 +22,10 @@ from django.db import connection
 from django.db.models import Min
 
 from analytics.models import Rollup
-from analytics.order_statistics import grid, median_of, middle_ranks
+from analytics.order_statistics import grid, grid_step, median_of, middle_ranks
+from analytics.packing import pack
 from analytics.periods import COARSEST_FIRST, MICROSECONDS, Level, ceiling, floor
-from analytics.pools import grid_step, pools_of
+from analytics.pools import pools_of
 from analytics.quarters import sort_with_quarters
 from analytics.raw import Raw, TooManyRaw, raw_readings
 from analytics.reference import AXES
@@ -214,12 +215,12 @@ def _write_values(key: tuple[int, Level, int], token: int, name: str, axis: _Axi
     On PostgreSQL in binary: Django would make a literal of it, twice as long, and copy that.
     """
     statement = (
-        f"UPDATE analytics_rollup SET {name}_values = %b, {name}_quarters = %b "
-        "WHERE device_id = %s AND level = %s AND period_start = %s "
+        f"UPDATE analytics_rollup SET {name}_decimals = %s, {name}_packed = %b, {name}_values = %b, "
+        f"{name}_quarters = %b WHERE device_id = %s AND level = %s AND period_start = %s "
         f"AND token = %s AND status = {Rollup.Status.BUILDING}"
     )
-    blobs = axis.values.astype("<f8").tobytes(), None if axis.quarters is None else axis.quarters.tobytes()
-    parameters: list[Any] = [*blobs, key[0], int(key[1]), key[2], token]
+    quarters = None if axis.quarters is None else axis.quarters.tobytes()
+    parameters: list[Any] = [*pack(axis.values), b"", quarters, key[0], int(key[1]), key[2], token]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             with connection.wrap_database_errors:
@@ -254,7 +255,7 @@ def _axis_agrees(kept: dict[str, Any], name: str, times: Integers, values: Float
         abs(fresh["sum"] - kept[f"{name}_sum"]) <= 1e-12 * float(np.abs(values).sum())
         and fresh["median"] == kept[f"{name}_median"]
         and fresh["grid"] == bytes(kept[f"{name}_grid"])
-        and axis.values.astype("<f8").tobytes() == bytes(kept[f"{name}_values"])
+        and pack(axis.values) == (kept[f"{name}_decimals"], bytes(kept[f"{name}_packed"]))
         and (axis.quarters is None or axis.quarters.tobytes() == bytes(kept[f"{name}_quarters"]))
     )
 

@@ -10,6 +10,7 @@ from django.db import connection
 
 from analytics import analyses, running
 from analytics.wakeups import woken
+from devices import figures
 
 POLL = 2.0  # seconds; what another process has accepted, or left behind
 SWEEP = 5.0
@@ -53,6 +54,7 @@ class Runner(Thread):
         if monotonic() - self.pruned >= PRUNE:
             analyses.prune()
             self.pruned = monotonic()
+        figures.refresh_if_due()
 
 
 def start(**signal: Any) -> None:

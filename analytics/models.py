@@ -24,7 +24,7 @@ class Rollup(models.Model):
     class Status(models.IntegerChoices):
         STALE = 0
         BUILDING = 1
-        READY = 2
+        READY = 3  # 2 was READY of an earlier release, in a form that is not read any more: it is built anew
 
     pk = models.CompositePrimaryKey("device", "level", "period_start")
     device = models.ForeignKey(Device, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
@@ -35,7 +35,8 @@ class Rollup(models.Model):
     count = models.IntegerField(default=0)
     first_at = models.BigIntegerField(null=True)
     last_at = models.BigIntegerField(null=True)
-    # Per axis: figures, and little-endian doubles in ascending order, from which a database can read a slice.
+    # Per axis: figures, a grid of doubles, and all values in ascending order, from which a database can read a slice:
+    # packed, see `packing`.
     x_sum = models.FloatField(null=True)
     y_sum = models.FloatField(null=True)
     z_sum = models.FloatField(null=True)
@@ -45,6 +46,13 @@ class Rollup(models.Model):
     x_grid = models.BinaryField(default=bytes)
     y_grid = models.BinaryField(default=bytes)
     z_grid = models.BinaryField(default=bytes)
+    x_decimals = models.SmallIntegerField(null=True)
+    y_decimals = models.SmallIntegerField(null=True)
+    z_decimals = models.SmallIntegerField(null=True)
+    x_packed = models.BinaryField(null=True)
+    y_packed = models.BinaryField(null=True)
+    z_packed = models.BinaryField(null=True)
+    # Read by processes of the earlier release while they are replaced; they go in the next one.
     x_values = models.BinaryField(default=bytes)
     y_values = models.BinaryField(default=bytes)
     z_values = models.BinaryField(default=bytes)
@@ -61,7 +69,7 @@ class Rollup(models.Model):
             models.Index(
                 fields=["device", "level", "period_start"],
                 name="rollup_to_build",
-                condition=models.Q(status__lt=2),
+                condition=models.Q(status__lt=3),
             ),
         ]
 

@@ -80,6 +80,11 @@ class _Knots:
     possible: Integers
 
 
+def grid_step(count: int) -> int:
+    """How far the values of a grid lie apart: the square root of the count reads least, grid and slices together."""
+    return max(1, round(math.sqrt(count)))
+
+
 def grid(values: Floats, step: int) -> Floats:
     """The grid of a sorted block: every `step`-th value from the first, and the last."""
     return np.append(values[:-1:step], values[-1:])

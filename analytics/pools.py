@@ -1,26 +1,21 @@
 """What an answer is made of: rollups, and the raw readings that no rollup covers."""
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
-from analytics.order_statistics import Plan, bracket, grid, middle_ranks, nearest_rank
+from analytics.order_statistics import Plan, bracket, grid, grid_step, median_of, middle_ranks, nearest_rank
 from analytics.periods import COARSEST_FIRST, Level
 from analytics.quarters import read_parts
 from analytics.raw import Raw, raw_readings
-from analytics.reference import AXES, Percentiles
+from analytics.reference import Percentiles
 from analytics.tiling import Slice, Span, Tile, read_slices, tile
 from devices.columns import Floats
 
 NO_VALUES = np.empty(0)
-
-
-def grid_step(count: int) -> int:
-    """How far the values of a grid lie apart: the square root of the count reads least, grid and slices together."""
-    return max(1, round(math.sqrt(count)))
 
 
 def pools_of(spans: Sequence[Span], levels: Iterable[Level] = COARSEST_FIRST) -> dict[int, "Pool"]:
@@ -52,7 +47,10 @@ class Pool:
         return sum(found.size for found in self.tiles) + (self.raw.axes.shape[1] if self.raw else 0)
 
     def known_median(self, axis: int) -> float | None:
-        """The median that a rollup keeps, where it is all that the answer is made of."""
+        """The median that needs no search: of raw readings alone, or what a rollup keeps that is all there is."""
+        if not self.tiles:
+            middle = middle_ranks(self.count)
+            return median_of(self.sorted_raw(axis)[middle.start : middle.stop])
         return self.tiles[0].medians[axis] if len(self.tiles) == 1 and self.raw is None else None
 
     def ranks(self, percentiles: Percentiles) -> list[int]:
@@ -79,12 +77,11 @@ class Pool:
             blocks.append(grid(raw, steps[-1]))
         return bracket(np.concatenate(blocks), counts, steps, self.ranks(percentiles))
 
-    def slices(self, place: int, plan: Plan) -> Iterator[Slice]:
+    def slices(self, plan: Plan) -> Iterator[Slice]:
         """What the plan reads of the rollups."""
         for block, start, stop in self._parts(plan):
             if block < len(self.tiles):
-                found = self.tiles[block]
-                yield Slice(place, found.device_id, found.level, found.period_start, start, stop)
+                yield Slice(self.tiles[block], start, stop)
 
     def in_memory(self, axis: int, plan: Plan) -> list[Floats]:
         """What the plan reads of the raw readings."""
@@ -116,6 +113,5 @@ class Pool:
 
     def all_values(self, axis: int) -> Floats:
         """Every value of an axis, in no order."""
-        whole = [Slice(0, t.device_id, t.level, t.period_start, 0, t.size) for t in self.tiles]
-        parts = read_slices(AXES[axis], whole).get(0, [])
-        return np.concatenate([NO_VALUES, *parts, self.raw.axes[axis] if self.raw else NO_VALUES])
+        parts = read_slices(axis, [Slice(found, 0, found.size) for found in self.tiles]).values()
+        return np.concatenate([NO_VALUES, *chain(*parts), self.raw.axes[axis] if self.raw else NO_VALUES])

@@ -11,6 +11,7 @@ import numpy as np
 
 from analytics.lookups import chunks, look_up, time_from, time_to
 from analytics.models import Rollup
+from analytics.packing import Packing
 from analytics.periods import MICROSECONDS, Level, floor
 from analytics.raw import Raw
 from analytics.reference import AXES
@@ -19,7 +20,7 @@ from devices.columns import Bytes, Floats, Integers
 
 QUARTER = 15 * 60 * MICROSECONDS
 HOUR = Level.HOUR * MICROSECONDS
-VALUES_A_QUERY = 1_000_000
+VALUES_A_QUERY = 500_000
 PLACES = np.arange(0, 8, 2, dtype=np.uint8)  # of the bits of a quarter in a byte
 
 
@@ -68,7 +69,8 @@ WHERE rollup.device_id = wanted.column2 AND rollup.level = {Level.HOUR} AND roll
 AND rollup.status = {Rollup.Status.READY} AND rollup.x_quarters IS NOT NULL {{as_one}} rollup
 """
 _VALUES = f"""
-SELECT wanted.column1, {", ".join(f"rollup.{axis}_quarters, rollup.{axis}_values" for axis in AXES)}
+SELECT wanted.column1, rollup.count,
+       {", ".join(f"rollup.{axis}_{part}" for axis in AXES for part in ("quarters", "grid", "decimals", "packed"))}
 FROM (VALUES {{values}}) AS wanted
 {{look_up}} analytics_rollup rollup
 WHERE rollup.device_id = wanted.column2 AND rollup.level = {Level.HOUR} AND rollup.period_start = wanted.column3
@@ -94,14 +96,21 @@ def _known(parts: Sequence[_Part]) -> Iterator[tuple[_Part, _Ends]]:
 def _read(parts: dict[_Part, _Ends]) -> Iterator[tuple[_Part, Raw]]:
     """The values of the parts, as many hours at a time as memory is for."""
     for some in _by_size((part, ends.size) for part, ends in parts.items() if ends.first_at is not None):
-        for number, *blobs in look_up(_VALUES, ((i, part.device_id, part.hour) for i, part in enumerate(some))):
-            part, ends = some[number], parts[some[number]]
-            axes = [_within(part, *pair) for pair in zip(blobs[::2], blobs[1::2], strict=True)]
-            yield part, Raw(np.array(axes), ends.first_at or 0, ends.last_at or 0)
+        rows = sorted(look_up(_VALUES, ((i, part.device_id, part.hour) for i, part in enumerate(some))))
+        axes = [_of_axis(some, rows, axis) for axis in range(len(AXES))]
+        for part, *values in zip(some, *axes, strict=True):
+            yield part, Raw(np.array(values), parts[part].first_at or 0, parts[part].last_at or 0)
 
 
-def _within(part: _Part, packed: Any, content: Any) -> Floats:
-    values = np.frombuffer(content, dtype="<f8")
+def _of_axis(parts: Sequence[_Part], rows: Sequence[Any], axis: int) -> list[Floats]:
+    """Per part its values of an axis, from the rows of `_VALUES`: one axis at a time, for an hour may be large."""
+    counts = np.array([row[1] for row in rows])
+    quarters, grids, decimals, contents = zip(*(row[2 + 4 * axis : 6 + 4 * axis] for row in rows), strict=True)
+    hours = Packing.of(grids, counts, decimals).unpack(np.zeros_like(counts), counts, contents)
+    return [_within(*hour) for hour in zip(parts, quarters, hours, strict=True)]
+
+
+def _within(part: _Part, packed: Any, values: Floats) -> Floats:
     quarters = _unpacked(np.frombuffer(packed, dtype=np.uint8))[: values.size]
     first, last = ((time - part.hour) // QUARTER for time in (part.start, part.stop - 1))
     return values[(first <= quarters) & (quarters <= last)]

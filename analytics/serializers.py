@@ -41,10 +41,14 @@ class TimezoneField(serializers.CharField):
 
 class AnalyticsQuery(WindowQuery):
     percentiles = PercentilesField(
-        default=None, trim_whitespace=False, help_text="Such as 5,95,99.9; nearest rank, at most 20."
+        default=None, trim_whitespace=False, help_text="Such as `5,95,99.9`: from 0 to 100, at most 20; nearest rank."
     )
-    interval = serializers.ChoiceField(INTERVALS, default=None, help_text="Adds a summary for each of the window.")
-    timezone = TimezoneField(default=None, help_text="Of the intervals: an IANA name.")
+    interval = serializers.ChoiceField(
+        INTERVALS, default=None, help_text="Adds a summary of each such part of the window, at most 10,000."
+    )
+    timezone = TimezoneField(
+        default=None, help_text="Of the intervals: an IANA name such as `Europe/Berlin`; else the device's own, or UTC."
+    )
 
 
 class UserAnalyticsQuery(AnalyticsQuery):
@@ -70,10 +74,12 @@ class UserAnalysisParameters(AnalysisParameters):
 class AnalysisListQuery(WindowQuery):
     """Of the time at which they were asked for."""
 
-    status = serializers.ChoiceField(Analysis.Status.choices, default=None)
+    status = serializers.ChoiceField(Analysis.Status.choices, default=None, help_text="Only those of this status.")
 
 
 class AxisSummarySerializer(serializers.Serializer[Any]):
+    """The figures of one axis, in the unit of its readings; null where there is no reading."""
+
     min = serializers.FloatField(allow_null=True)
     max = serializers.FloatField(allow_null=True)
     sum = serializers.FloatField(allow_null=True)
@@ -110,6 +116,8 @@ class SummarySerializer(serializers.Serializer[Any]):
 
 
 class DeviceSummarySerializer(SummarySerializer):
+    """The readings of one device."""
+
     device = serializers.IntegerField()
 
 
@@ -121,6 +129,8 @@ class UserSummarySerializer(SummarySerializer):
 
 
 class SummaryPerDeviceSerializer(serializers.Serializer[Any]):
+    """A summary of each device of a user, by id, those without readings too."""
+
     user = serializers.IntegerField()
     results = DeviceSummarySerializer(many=True)
 
@@ -139,6 +149,8 @@ class ResultField(serializers.JSONField):
 
 
 class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
+    """A background analysis: what was asked, how far it is, and what came of it."""
+
     parameters = serializers.DictField(read_only=True, help_text="As they were asked.")
     result = ResultField(
         read_only=True,

@@ -89,8 +89,8 @@ def _order_statistics(pools: Mapping[int, Pool], axis: int, percentiles: Percent
     known = {place: pool.known_median(axis) for place, pool in pools.items()} if not percentiles else {}
     found = {place: np.array([median]) for place, median in known.items() if median is not None}
     plans = {place: pool.plan(axis, percentiles) for place, pool in pools.items() if place not in found}
-    slices = [part for place, plan in plans.items() for part in pools[place].slices(place, plan)]
-    values = read_slices(AXES[axis], slices)
+    slices = [part for place, plan in plans.items() for part in pools[place].slices(plan)]
+    values = read_slices(axis, slices)
     for place, plan in plans.items():
         values[place] += pools[place].in_memory(axis, plan)
     return found | {place: select(plan, np.concatenate([NO_VALUES, *values[place]])) for place, plan in plans.items()}

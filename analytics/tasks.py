@@ -10,6 +10,7 @@ from django.db import OperationalError
 
 from analytics import analyses, running, wakeups
 from analytics.building import build
+from devices import figures
 from devices.models import Device
 
 QUEUE = "analyses"
@@ -33,6 +34,11 @@ def sweep_analyses() -> None:
 @shared_task
 def prune_analyses() -> None:
     analyses.prune()
+
+
+@shared_task
+def refresh_figures() -> None:
+    figures.refresh_if_due()
 
 
 @shared_task

@@ -8,6 +8,7 @@ import numpy as np
 
 from analytics.lookups import chunks, look_up
 from analytics.models import Rollup
+from analytics.packing import Packing
 from analytics.periods import COARSEST_FIRST, MICROSECONDS, Level, ceiling, floor
 from analytics.reference import AXES
 from devices.columns import Floats
@@ -35,15 +36,13 @@ class Tile(NamedTuple):
     sums: tuple[float, float, float]
     medians: tuple[float, float, float]
     grids: tuple[bytes, bytes, bytes]
+    decimals: tuple[int, int, int]
 
 
 class Slice(NamedTuple):
-    """Positions `start <= p < stop` of the sorted values of one axis of a rollup, wanted for `place`."""
+    """Positions `start <= p < stop` of the sorted values of one axis of a rollup, wanted for its place."""
 
-    place: int
-    device_id: int
-    level: int
-    period_start: int
+    tile: Tile
     start: int
     stop: int
 
@@ -58,20 +57,19 @@ def tile(spans: Sequence[Span], levels: Iterable[Level] = COARSEST_FIRST) -> tup
     return tiles, list(spans)
 
 
-def read_slices(axis: str, slices: Sequence[Slice]) -> dict[int, list[Floats]]:
-    """The values of slices of one axis, by their place, those of a place in any order."""
+def read_slices(axis: int, slices: Sequence[Slice]) -> dict[int, list[Floats]]:
+    """The values of slices of one axis, by their place."""
     values: dict[int, list[Floats]] = defaultdict(list)
     for chunk in chunks(slices):
-        rows = ((s.place, s.device_id, s.level, s.period_start, s.start * 8 + 1, (s.stop - s.start) * 8) for s in chunk)
-        for place, content in look_up(_SLICES, rows, axis=axis):
-            values[place].append(np.frombuffer(content, dtype="<f8"))
+        for part, content in zip(chunk, _read(axis, chunk), strict=True):
+            values[part.tile.place].append(content)
     return values
 
 
 _TILES = f"""
 SELECT wanted.column1, rollup.device_id, rollup.level, rollup.period_start, rollup.count,
        rollup.first_at, rollup.last_at,
-       {", ".join(f"rollup.{axis}_{figure}" for figure in ("sum", "median", "grid") for axis in AXES)}
+       {", ".join(f"rollup.{axis}_{figure}" for figure in ("sum", "median", "grid", "decimals") for axis in AXES)}
 FROM (VALUES {{values}}) AS wanted
 {{look_up}} analytics_rollup rollup
 WHERE rollup.device_id = wanted.column2 AND rollup.level = {{level}}
@@ -80,7 +78,7 @@ AND rollup.status = {Rollup.Status.READY} {{as_one}} rollup
 ORDER BY wanted.column1, rollup.device_id, rollup.period_start
 """
 _SLICES = """
-SELECT wanted.column1, substr(rollup.{axis}_values, wanted.column5, wanted.column6)
+SELECT wanted.column1, substr(rollup.{axis}_packed, wanted.column5, wanted.column6)
 FROM (VALUES {values}) AS wanted
 {look_up} analytics_rollup rollup
 WHERE rollup.device_id = wanted.column2 AND rollup.level = wanted.column3
@@ -98,8 +96,21 @@ def _tiles_within(spans: Sequence[Span], level: Level) -> list[Tile]:
 
 def _tile(*row: Any) -> Tile:
     identity, figures = row[:7], row[7:]
-    sums, medians, grids = figures[0:3], figures[3:6], tuple(map(bytes, figures[6:9]))
-    return Tile._make((*identity, sums, medians, grids))
+    sums, medians, grids, decimals = figures[0:3], figures[3:6], tuple(map(bytes, figures[6:9])), figures[9:12]
+    return Tile._make((*identity, sums, medians, grids, decimals))
+
+
+def _read(axis: int, slices: Sequence[Slice]) -> list[Floats]:
+    """The values of each slice."""
+    starts, stops = np.array([(part.start, part.stop) for part in slices]).T
+    tiles = [part.tile for part in slices]
+    packing = Packing.of(*zip(*((tile.grids[axis], tile.size, tile.decimals[axis]) for tile in tiles), strict=True))
+    firsts, lengths = (bounds.tolist() for bounds in packing.ranges(starts, stops))
+    wanted = enumerate(zip(tiles, firsts, lengths, strict=True))
+    rows = ((i, *tile[1:4], first + 1, length) for i, (tile, first, length) in wanted)
+    contents = dict(look_up(_SLICES, rows, axis=AXES[axis]))
+    # Values that are all equal take no bytes, and no bytes are NULL on SQLite.
+    return packing.unpack(starts, stops, (contents[i] or b"" for i in range(len(slices))))
 
 
 def _left_over(spans: Iterable[Span], tiles: Iterable[Tile], level: Level) -> Iterator[Span]:

@@ -3,7 +3,13 @@
 from typing import Any, cast
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_view,
+)
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException
@@ -39,6 +45,13 @@ LOCATION = OpenApiParameter(
 )
 
 
+QUESTION = OpenApiExample(
+    "A month by days",
+    {"start_time": "2026-01-01T00:00:00Z", "end_time": "2026-02-01T00:00:00Z", "interval": "day"},
+    request_only=True,
+)
+
+
 class DeviceAnalyticsViewSet(viewsets.GenericViewSet[Device]):
     serializer_class = DeviceSummarySerializer
     permission_classes = [DevicePermission]
@@ -50,7 +63,7 @@ class DeviceAnalyticsViewSet(viewsets.GenericViewSet[Device]):
     def get_queryset(self) -> QuerySet[Device]:
         return Device.objects.visible_to(self.request.user)
 
-    @extend_schema(parameters=[AnalyticsQuery])
+    @extend_schema(summary="Summarize a device's readings", parameters=[AnalyticsQuery])
     @action(detail=True)
     def analytics(self, request: Request, pk: str) -> Response:
         """Count and, per axis, min, max, sum, avg and median of the device's readings in a window."""
@@ -68,7 +81,9 @@ class UserAnalyticsViewSet(viewsets.GenericViewSet[User]):
     def get_queryset(self) -> QuerySet[User]:
         return User.objects.visible_to(self.request.user)
 
-    @extend_schema(parameters=[UserAnalyticsQuery], responses=USER_ANALYTICS)
+    @extend_schema(
+        summary="Summarize the readings of a user's devices", parameters=[UserAnalyticsQuery], responses=USER_ANALYTICS
+    )
     @action(detail=True)
     def analytics(self, request: Request, pk: str) -> Response:
         """The same figures over all devices of a user: pooled, or one summary for each device."""
@@ -104,17 +119,26 @@ class AnalysisListMixin(viewsets.GenericViewSet[Analysis]):
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
+@extend_schema_view(
+    retrieve=extend_schema(summary="Show an analysis", description="Ask again, with pauses, until it has ended."),
+    destroy=extend_schema(summary="Delete an analysis", description="Its result goes with it."),
+)
 class AnalysisViewSet(mixins.RetrieveModelMixin, mixins.DestroyModelMixin, AnalysisListMixin):
     """Background analyses: what was asked, how far it is, and what came of it."""
 
     lookup_value_regex = "[0-9a-f-]{36}"
 
-    @extend_schema(parameters=[AnalysisListQuery])
+    @extend_schema(summary="List analyses", parameters=[AnalysisListQuery])
     def list(self, request: Request) -> Response:
         """The analyses that the caller asked for, for staff everybody's; the newest first."""
         return self.page_of(self.get_queryset(), query_of(request, AnalysisListQuery))
 
-    @extend_schema(operation_id="analyses_cancel", request=None)
+    @extend_schema(
+        operation_id="analyses_cancel",
+        summary="Cancel an analysis",
+        request=None,
+        responses={200: AnalysisSerializer, 409: None},
+    )
     @action(detail=True, methods=["post"], pagination_class=None)
     def cancel(self, request: Request, pk: str) -> Response:
         """Stop a pending or running analysis; 409 for one that has ended."""
@@ -153,16 +177,28 @@ class AnalysesOfMixin(AnalysisListMixin):
 
 
 @extend_schema_view(
-    list=extend_schema(parameters=[AnalysisListQuery]),
-    create=extend_schema(request=AnalysisParameters, parameters=[LOCATION], responses={202: AnalysisSerializer}),
+    list=extend_schema(summary="List the analyses of a device", parameters=[AnalysisListQuery]),
+    create=extend_schema(
+        summary="Start an analysis of a device",
+        request=AnalysisParameters,
+        parameters=[LOCATION],
+        responses={202: AnalysisSerializer},
+        examples=[QUESTION],
+    ),
 )
 class DeviceAnalysisViewSet(AnalysesOfMixin):
     target, targets, form = "device", Device, AnalysisParameters
 
 
 @extend_schema_view(
-    list=extend_schema(parameters=[AnalysisListQuery]),
-    create=extend_schema(request=UserAnalysisParameters, parameters=[LOCATION], responses={202: AnalysisSerializer}),
+    list=extend_schema(summary="List the analyses of a user", parameters=[AnalysisListQuery]),
+    create=extend_schema(
+        summary="Start an analysis over a user's devices",
+        request=UserAnalysisParameters,
+        parameters=[LOCATION],
+        responses={202: AnalysisSerializer},
+        examples=[QUESTION],
+    ),
 )
 class UserAnalysisViewSet(AnalysesOfMixin):
     """Over all devices of a user."""

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from bench.service import postgresql
 
-BENCHMARKS = ["ingest", "analytics", "analyses"]
+BENCHMARKS = ["ingest", "analytics", "analyses", "admin", "pages"]
 
 if __name__ == "__main__":
     names = sys.argv[1:] or BENCHMARKS

@@ -73,5 +73,5 @@ class DeviceKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untype
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": f'A device\'s key, as "{SCHEME} prefix.secret".',
+            "description": f"A device's key, `prefix.secret`. Write `{SCHEME} `, with its space, before it.",
         }

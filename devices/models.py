@@ -13,17 +13,20 @@ from django.db import models, transaction
 from django.utils.crypto import constant_time_compare
 
 from devices import reading_ids
-from devices.querysets import DeviceQuerySet, ReadingQuerySet
+from devices.querysets import DeviceQuerySet, ReadingQuerySet, RefusalQuerySet
 from devices.transactions import exclusive_device_lock, shared_device_locks
 
 YEAR_IN_SECONDS = 366 * 24 * 3600
 
 
-_timezones = cache(available_timezones)  # which reads folders
+@cache
+def timezones() -> set[str]:
+    """The names of all zones; it reads folders, in which there may be a file of the machine's beside those of zones."""
+    return available_timezones() - {"localtime"}
 
 
 def validate_timezone(name: str) -> None:
-    if name not in _timezones() or name == "localtime":  # a file of the machine's, beside those of the zones
+    if name not in timezones():
         raise ValidationError(f"{name!r} is not the name of an IANA time zone.", code="unknown_timezone")
 
 
@@ -73,6 +76,85 @@ class DeviceState(models.Model):
 
     def __str__(self) -> str:
         return f"device {self.device_id}, closed until {self.closed_until.isoformat()}"
+
+
+class DeviceActivity(models.Model):
+    """When an active device was heard of last, and whether that is too long ago: as of the last minute, see `figures`.
+
+    A row of its own, so that a minute's refresh rewrites no device; only the status has an index, as it seldom changes.
+    """
+
+    class Status(models.TextChoices):
+        REPORTING = "reporting", "reporting"
+        SILENT = "silent", "silent"
+        UNKNOWN = "unknown", "without an expected interval"
+        INACTIVE = "inactive", "inactive"
+
+    device = models.OneToOneField(Device, models.CASCADE, primary_key=True, related_name="activity")
+    last_reading_at = models.DateTimeField(null=True)
+    status = models.CharField(max_length=9, choices=Status.choices)
+
+    class Meta:
+        indexes = [models.Index(fields=["status", "device"], name="activity_by_status")]
+
+    def __str__(self) -> str:
+        return f"device {self.device_id}, {self.status}"
+
+
+class HourlyCount(models.Model):
+    """How many readings have a time in an hour of the last day, over all devices: as of the last minute."""
+
+    hour = models.DateTimeField(primary_key=True)
+    count = models.BigIntegerField(default=0)
+    counted_until = models.DateTimeField()
+    is_final = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return f"{self.count} readings in the hour from {self.hour.isoformat()}"
+
+
+class Figure(models.Model):
+    """A total, as of the last minute."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    value = models.BigIntegerField()
+    computed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value}"
+
+
+class Refusal(models.Model):
+    """That readings of a device were refused, and why; nothing of what was sent. See `refusals`."""
+
+    # No constraints, so that writing it waits for nobody; a row of a device that is gone is met by nobody, and expires.
+    device = models.ForeignKey(
+        Device, models.CASCADE, null=True, related_name="refusals", db_constraint=False, db_index=False
+    )
+    sender = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+", db_constraint=False, db_index=False,
+        help_text="The account that sent it, where it was no device with its key.",
+    )  # fmt: skip
+    at = models.DateTimeField()
+    status = models.PositiveSmallIntegerField(help_text="Of the answer.")
+    faults = models.PositiveIntegerField(help_text="How many, or how many of them the answer named.")
+    size = models.BigIntegerField(help_text="Of the body, in bytes.")
+    pointer = models.CharField(max_length=100, blank=True, help_text="The place of the first fault.")
+    code = models.CharField(max_length=50)
+    detail = models.CharField(max_length=200)
+
+    objects = models.Manager.from_queryset(RefusalQuerySet)()
+
+    class Meta:
+        indexes = [
+            # Read by the device's page, the cap and the cascades; the second by the list and by what expires.
+            models.Index(fields=["device", "-at"], name="refusal_of_device"),
+            models.Index(fields=["sender", "-at"], name="refusal_of_sender"),
+            models.Index(fields=["at"], name="refusal_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} at {self.at.isoformat()}"
 
 
 class DeviceKey(models.Model):

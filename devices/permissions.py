@@ -13,7 +13,8 @@ from users.permissions import may_write
 class DevicePermission(IsAuthenticated):
     """Views name what a device key may do in `device_key_actions`, and the model whose permission writing needs.
 
-    Whoever may write to a device may write its keys and readings.
+    The object is the device: whoever may write to a device may write its keys and readings. Of a reading, for which the
+    browsable API asks before it shows a form, it is that reading's.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:

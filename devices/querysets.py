@@ -1,7 +1,7 @@
 """The look-ups of devices and readings. Every one that a caller can cause starts at `visible_to`."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Self
 
@@ -9,6 +9,8 @@ from django.db import connection, models
 
 from devices.principals import DevicePrincipal
 from users.models import Caller
+
+REFUSALS_KEPT_FOR = timedelta(days=7)
 
 
 class DeviceQuerySet(models.QuerySet[Any]):
@@ -48,6 +50,11 @@ class ReadingQuerySet(models.QuerySet[Any]):
     def purge(self, device_ids: Iterable[int], step: int = 20_000) -> int:
         """Delete all readings of devices that are gone, `step` rows a transaction; returns how many."""
         return sum(sum(iter(partial(_delete_some, device_id, step), 0)) for device_id in device_ids)
+
+
+class RefusalQuerySet(models.QuerySet[Any]):
+    def expired(self, now: datetime) -> Self:
+        return self.filter(at__lt=now - REFUSALS_KEPT_FOR)
 
 
 def _delete_some(device_id: int, limit: int) -> int:

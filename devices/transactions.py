@@ -44,6 +44,24 @@ def exclusive_device_lock(device_id: int) -> Iterator[None]:
 
 
 @contextmanager
+def without_waiting() -> Iterator[None]:
+    """A transaction that fails where it would have to wait for another's; nor does it wait until it is on disk."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with transaction.atomic():
+                cursor.execute("SET LOCAL lock_timeout = '10ms'; SET LOCAL synchronous_commit = off")
+                yield
+        else:
+            (patience,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+            cursor.execute("PRAGMA busy_timeout = 0")
+            try:
+                with transaction.atomic():
+                    yield
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout = {patience}")
+
+
+@contextmanager
 def snapshot() -> Iterator[None]:
     """Reads that all see the same moment, and that hold no writer up.
 

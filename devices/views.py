@@ -5,7 +5,13 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
-from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_view,
+)
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, ErrorDetail, NotFound, ValidationError
@@ -14,7 +20,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from devices import ingest, reading_ids, rows
+from devices import ingest, reading_ids, refusals, rows
 from devices.exports import MEDIA_TYPES, export
 from devices.filters import DeviceFilter
 from devices.formats import READINGS_PARSERS, body_of
@@ -43,6 +49,29 @@ from users.models import User
 from users.permissions import may_write
 from users.views import FORM_PARSERS, UserViewSet
 
+CASCADE = OpenApiParameter("cascade", bool, description="Delete the user's devices and their readings too.")
+ONE_OR_MANY = """\
+One object: 201 and the reading, 200 if it was stored already. An array: 200 and a receipt; it is stored as a whole or,
+with `partial`, without its bad rows. Whatever else comes than a 2xx, send it again, with its time: it is stored once.
+"""
+MANY_DEVICES = """\
+As a gateway sends them: each row names its `device` by the id. All rows are stored or, with `partial`, the good ones.
+"""
+FORMATS = """
+
+Besides JSON, with another `Content-Type`: `application/x-ndjson`, one object a line; or `text/csv`, with a header that
+names the columns in any order. Each may be gzipped, with `Content-Encoding: gzip`. At most 100,000 rows and 16 MiB,
+decompressed too, unless the service is set up otherwise.
+"""
+RECEIVED = {"received": 2, "created": 1, "duplicates": 1, "rejected_count": 0, "rejected": []}
+ONE = {"recorded_at": "2026-01-01T00:00:00Z", "x": 1.0, "y": 0.5, "z": 9.81}
+TWO = {"recorded_at": "2026-01-01T00:00:01Z", "x": 2.0, "y": 0.5, "z": 9.79}
+EXAMPLES = [
+    OpenApiExample("One reading", ONE, request_only=True),
+    OpenApiExample("A batch", [ONE, TWO], request_only=True),
+]
+NEW_DEVICE = OpenApiExample("A pump", {"name": "Pump 2", "expected_interval": 1.0}, request_only=True)
+RECEIPT = OpenApiExample("A receipt", RECEIVED, response_only=True, status_codes=["200"])
 NEW_READINGS = PolymorphicProxySerializer(
     "NewReadings", [NewReadingSerializer, ReadingSerializer(many=True)], None, many=False
 )
@@ -65,8 +94,9 @@ class OwnerViewSet(UserViewSet):
         users = super().get_queryset()
         return users if self.action == "list" else users.prefetch_related("devices")
 
-    @extend_schema(parameters=[OpenApiParameter("cascade", bool, description="Delete the user's devices too.")])
+    @extend_schema(summary="Delete a user", parameters=[CASCADE], responses={204: None, 409: None})
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """A user who owns devices is only deleted with `cascade=true`, and they with them; else 409 `owns_devices`."""
         return super().destroy(request, *args, **kwargs)
 
     def perform_destroy(self, instance: User) -> None:
@@ -78,6 +108,13 @@ class OwnerViewSet(UserViewSet):
             raise OwnsDevices from None
 
 
+@extend_schema_view(
+    list=extend_schema(summary="List devices", description="The caller's own; for staff everybody's."),
+    retrieve=extend_schema(summary="Show a device"),
+    update=extend_schema(summary="Replace a device", description="What is left out takes its default."),
+    partial_update=extend_schema(summary="Change a device", description="What is left out stays as it is."),
+    destroy=extend_schema(summary="Delete a device", description="Its keys, readings and analyses go with it."),
+)
 class DeviceViewSet(viewsets.ModelViewSet[Device]):
     serializer_class = DeviceSerializer
     permission_classes = [DevicePermission]
@@ -90,18 +127,26 @@ class DeviceViewSet(viewsets.ModelViewSet[Device]):
     def get_queryset(self) -> QuerySet[Device]:
         return Device.objects.visible_to(self.request.user).order_by("id")
 
-    @extend_schema(request=DeviceSerializer, responses={201: NewDeviceSerializer})
+    @extend_schema(
+        summary="Create a device",
+        request=DeviceSerializer,
+        responses={201: NewDeviceSerializer},
+        examples=[NEW_DEVICE],
+    )
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The answer holds the device's first key, which is shown this once."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         with transaction.atomic():
             _, key = DeviceKey.issue(serializer.save())
         return Response({**serializer.data, "key": key}, status.HTTP_201_CREATED)
 
-    @extend_schema(responses=ReadingSerializer)
+    @extend_schema(
+        operation_id="devices_latest_retrieve", summary="Show the newest reading", responses=ReadingSerializer
+    )
     @action(detail=True, filterset_class=None, pagination_class=None)
     def latest(self, request: Request, pk: str) -> Response:
-        """The newest reading of the device."""
+        """The reading of the device with the latest time; 404 while it has none."""
         readings = Reading.objects.filter(device=self.get_object()).newest_first()
         if (reading := readings.first()) is None:
             raise NotFound("This device has no readings yet.")
@@ -123,6 +168,10 @@ class DeviceScopeMixin(viewsets.GenericViewSet[Any]):
         return device
 
 
+@extend_schema_view(
+    list=extend_schema(summary="List a device's keys"),
+    destroy=extend_schema(summary="Revoke a key", description="It is refused from the next request on."),
+)
 class DeviceKeyViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, DeviceScopeMixin):
     """The keys that a device may show; several live side by side until they are revoked."""
 
@@ -139,20 +188,30 @@ class DeviceKeyViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, DeviceSc
     def get_object(self) -> DeviceKey:
         return get_object_or_404(self.get_queryset(), prefix=self.kwargs["prefix"])
 
-    @extend_schema(request=None, responses={201: NewDeviceKeySerializer})
+    @extend_schema(summary="Issue a key", request=None, responses={201: NewDeviceKeySerializer})
     def create(self, request: Request, device_id: str) -> Response:
-        """Issue one more key. Give it to the device, then revoke the old one."""
+        """One more key, beside those there are. Give it to the device, see it used, then revoke the old one."""
         device_key, key = DeviceKey.issue(self.get_device())
         return Response({**self.get_serializer(device_key).data, "key": key}, status.HTTP_201_CREATED)
 
 
+# What takes readings in, and keeps what it refused. (No docstring, as the document would take it for the views'.)
+class RefusalsMixin(viewsets.GenericViewSet[Any]):
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.action == "create":
+            refusals.note(self.request, response, self.kwargs.get("device_id"))
+        return super().finalize_response(request, response, *args, **kwargs)
+
+
 @extend_schema_view(
-    retrieve=extend_schema(parameters=[READING_ID]),
-    update=extend_schema(parameters=[READING_ID], request=ReadingSerializer),
-    partial_update=extend_schema(parameters=[READING_ID], request=NewReadingSerializer(partial=True)),
-    destroy=extend_schema(parameters=[READING_ID]),
+    retrieve=extend_schema(summary="Show a reading", parameters=[READING_ID], description=""),
+    update=extend_schema(summary="Replace a reading", parameters=[READING_ID], request=ReadingSerializer),
+    partial_update=extend_schema(
+        summary="Change a reading", parameters=[READING_ID], request=NewReadingSerializer(partial=True)
+    ),
+    destroy=extend_schema(summary="Delete a reading", parameters=[READING_ID], description=""),
 )
-class ReadingViewSet(DeviceScopeMixin):
+class ReadingViewSet(RefusalsMixin, DeviceScopeMixin):
     queryset = Reading.objects.none()  # for the document; each action looks up its device first
     serializer_class = ReadingSerializer
     pagination_class = ReadingPagination
@@ -164,7 +223,7 @@ class ReadingViewSet(DeviceScopeMixin):
         is_batch = self.request is not None and self.request.method == "POST"
         return [parser() for parser in READINGS_PARSERS] if is_batch else super().get_parsers()
 
-    @extend_schema(parameters=[ReadingListQuery])
+    @extend_schema(summary="List readings", parameters=[ReadingListQuery])
     def list(self, request: Request, device_id: str) -> Response:
         """The readings of a window, page by page."""
         query = query_of(request, ReadingListQuery)
@@ -174,14 +233,15 @@ class ReadingViewSet(DeviceScopeMixin):
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     @extend_schema(
-        parameters=[BatchQuery], request=NEW_READINGS, responses={201: ReadingSerializer, 200: STORED_READINGS}
+        summary="Send one reading, or many",
+        description=ONE_OR_MANY + FORMATS,
+        parameters=[BatchQuery],
+        request=NEW_READINGS,
+        responses={201: ReadingSerializer, 200: STORED_READINGS},
+        examples=[*EXAMPLES, RECEIPT],
     )
     def create(self, request: Request, device_id: str) -> Response:
-        """Store one reading: 201, or 200 if it is there already. Or a batch of them: 200 and a receipt.
-
-        A batch is a JSON array, NDJSON or CSV, plain or gzipped. It is stored as a whole or, with `partial`, without
-        its bad rows.
-        """
+        """One reading: 201, or 200 if it is there already. A batch: 200 and a receipt."""
         device = self.get_device()
         body = body_of(request)
         if body.is_one_object:
@@ -192,7 +252,12 @@ class ReadingViewSet(DeviceScopeMixin):
             raise ingest.DeviceInactive
         return Response(ReceiptSerializer(ingest.receive(body.batch(device.pk), partial)).data)
 
-    @extend_schema(parameters=[ExportQuery], responses={(200, "text/csv"): str, (200, "application/x-ndjson"): str})
+    @extend_schema(
+        operation_id="devices_readings_export",
+        summary="Export readings",
+        parameters=[ExportQuery],
+        responses={(200, "text/csv"): str, (200, "application/x-ndjson"): str},
+    )
     def export(self, request: Request, device_id: str) -> StreamingHttpResponse:
         """The readings of a window, streamed whole, oldest first; what comes out can be posted back."""
         query = query_of(request, ExportQuery)
@@ -225,10 +290,13 @@ class ReadingViewSet(DeviceScopeMixin):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(
-        operation_id="devices_readings_destroy_window", parameters=[BoundedWindowQuery], responses=DeletedSerializer
+        operation_id="devices_readings_destroy_window",
+        summary="Delete the readings of a window",
+        parameters=[BoundedWindowQuery],
+        responses={200: DeletedSerializer},
     )
     def destroy_window(self, request: Request, device_id: str) -> Response:
-        """Delete the readings of a window; both bounds are required."""
+        """Both bounds are required. The answer tells how many there were."""
         device = self.get_device()
         return Response({"deleted": ingest.delete_window(device, **query_of(request, BoundedWindowQuery))})
 
@@ -246,7 +314,7 @@ class ReadingViewSet(DeviceScopeMixin):
         return {name: stored[name] for name in rows.OWN_FIELDS}
 
 
-class ReadingBatchViewSet(viewsets.GenericViewSet[Reading]):
+class ReadingBatchViewSet(RefusalsMixin):
     """Readings of many devices at once, as gateways send them."""
 
     serializer_class = ReceiptSerializer
@@ -257,12 +325,15 @@ class ReadingBatchViewSet(viewsets.GenericViewSet[Reading]):
 
     @extend_schema(
         operation_id="readings_create",
+        summary="Send readings of many devices",
+        description=MANY_DEVICES + FORMATS,
+        examples=[OpenApiExample("A batch", [{"device": 7, **ONE}], request_only=True), RECEIPT],
         parameters=[BatchQuery],
         request=DeviceReadingSerializer(many=True),
-        responses=ReceiptSerializer,
+        responses={200: ReceiptSerializer},
     )
     def create(self, request: Request) -> Response:
-        """Store a batch in which each row names its `device` by its id; all rows or, with `partial`, the good ones."""
+        """A batch in which each row names its `device` by its id."""
         body = body_of(request)
         partial = query_of(request, BatchQuery)["partial"]
         devices = Device.objects.visible_to(request.user)

@@ -26,8 +26,14 @@ class TimeField(serializers.DateTimeField):
 
 
 class WindowQuery(serializers.Serializer[Any]):
-    start_time = TimeField(default=None, help_text="The first moment of the window; without it, from the beginning.")
-    end_time = TimeField(default=None, help_text="The first moment after the window; without it, to the end.")
+    start_time = TimeField(
+        default=None,
+        help_text="The first moment of the window, such as `2026-01-01T00:00:00Z`; without it, from the beginning.",
+    )
+    end_time = TimeField(
+        default=None,
+        help_text="The first moment after the window, such as `2026-02-01T00:00:00Z`; without it, to the end.",
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         start_time, end_time = attrs["start_time"], attrs["end_time"]

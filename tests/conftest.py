@@ -16,11 +16,14 @@ from users.models import User
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How many hostile requests were sent, over all workers."""
+    """How many hostile requests were sent, over all workers, and how many that were made from the document."""
     reports = [report for kind in ("passed", "xfailed", "failed") for report in terminalreporter.stats.get(kind, [])]
     properties = [text for report in reports for text in getattr(report, "user_properties", [])]
     if number := sum(value for name, value in properties if name == "hostile_requests"):
         terminalreporter.write_line(f"{number} hostile requests were sent")
+    if number := sum(value for name, value in properties if name == "schemathesis_requests"):
+        seconds = sum(value for name, value in properties if name == "schemathesis_seconds")
+        terminalreporter.write_line(f"{number} requests made from the document were sent, in {seconds:.0f} s of CPU")
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,10 @@
 import re
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
-from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.auth import TokenAuthentication as KnoxTokenAuthentication
 from knox.settings import CONSTANTS
 from rest_framework.authentication import get_authorization_header
@@ -41,8 +42,31 @@ class TokenAuthentication(KnoxTokenAuthentication):
         return user_and_token
 
 
-class TokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]  # registers by being defined
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers by being defined
     target_class = "users.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "A person's token from `POST auth/token/`. Write `Token `, with its space, before it.",
+        }
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers by being defined
+    target_class = "rest_framework.authentication.SessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        return {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": settings.SESSION_COOKIE_NAME,
+            "description": "The cookie of a browser that has signed in at `/sign-in/`, which sends it by itself: "
+            "nothing is to be filled in here. What writes needs the header `X-CSRFToken` too, which this page adds.",
+        }
 
 
 class PasswordBackend(ModelBackend):

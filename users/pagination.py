@@ -104,9 +104,10 @@ class KeysetPagination(BasePagination):
         }
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        size = {"type": "integer", "minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
+        size = {"type": "integer", "minimum": 1, "default": self.page_size}
+        how_many = f"How many results a page holds; more than {self.max_page_size:,} count as that."
         return [
             {"name": "cursor", "in": "query", "description": "Where the page begins; take it from `next`.",
              "schema": {"type": "string"}},
-            {"name": "page_size", "in": "query", "description": "How many results a page holds.", "schema": size},
+            {"name": "page_size", "in": "query", "description": how_many, "schema": size},
         ]  # fmt: skip

@@ -64,6 +64,8 @@ def unknown_field() -> serializers.ErrorDetail:
 
 
 class UserSerializer(StrictFieldsMixin, serializers.ModelSerializer[User]):
+    """An account."""
+
     class Meta:
         model = User
         fields = ["id", "username", "email", "date_joined"]
@@ -126,8 +128,8 @@ class CredentialsSerializer(StrictFieldsMixin, AuthTokenSerializer):
 class TokenSerializer(serializers.Serializer[Any]):
     """A person's token, shown once, and when it expires."""
 
-    token = serializers.CharField(read_only=True)
-    expiry = serializers.DateTimeField(read_only=True)
+    token = serializers.CharField(read_only=True, help_text="To be sent as `Authorization: Token <token>`.")
+    expiry = serializers.DateTimeField(read_only=True, help_text="When the token stops being good.")
 
 
 def _validate_password(password: str, user: User, field: str) -> None:

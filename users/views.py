@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib.auth import update_session_auth_hash
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from knox.models import AuthToken
 from knox.views import LoginView
 from rest_framework import status, viewsets
@@ -49,8 +49,11 @@ class TokenView(LoginView):
             return [TokenAuthentication()]
         return []
 
-    @extend_schema(operation_id="auth_token_create", request=CredentialsSerializer, responses=TokenSerializer)
+    @extend_schema(
+        operation_id="auth_token_create", summary="Sign in", request=CredentialsSerializer, responses=TokenSerializer
+    )
     def post(self, request: Request, format: str | None = None) -> Response:
+        """A name and a password become a token. Of a person's tokens the twenty newest are good."""
         credentials = CredentialsSerializer(data=request.data, context={"request": request})
         credentials.is_valid(raise_exception=True)
         user: User = credentials.validated_data["user"]
@@ -59,7 +62,7 @@ class TokenView(LoginView):
         response: Response = super().post(request, format)
         return response
 
-    @extend_schema(operation_id="auth_token_revoke", request=None, responses={204: None})
+    @extend_schema(operation_id="auth_token_revoke", summary="Sign out", request=None, responses={204: None})
     def delete(self, request: Request) -> Response:
         """Revoke the token that the request was sent with."""
         if request.auth is None:
@@ -73,6 +76,19 @@ class TokenView(LoginView):
         AuthToken.objects.filter(user=user).exclude(pk__in=[token.pk for token in kept]).delete()
 
 
+@extend_schema_view(
+    list=extend_schema(
+        summary="List users", description="Staff see everybody, anybody else sees only themself. Inactive ones too."
+    ),
+    create=extend_schema(
+        summary="Create a user",
+        description="For staff and, where the service is set up so, for anybody, without credentials.",
+        examples=[OpenApiExample("Carol", {"username": "carol", "email": "carol@example.com"}, request_only=True)],
+    ),
+    retrieve=extend_schema(summary="Show a user", description="With the devices that they own."),
+    update=extend_schema(summary="Replace a user", description="What is left out takes its default."),
+    partial_update=extend_schema(summary="Change a user", description="What is left out stays as it is."),
+)
 class UserViewSet(viewsets.ModelViewSet[User]):
     permission_classes = [OwnAccountOrModelPermission]
     parser_classes = FORM_PARSERS
@@ -90,16 +106,21 @@ class UserViewSet(viewsets.ModelViewSet[User]):
         serializers = {"list": UserSerializer, "create": UserCreateSerializer}
         return serializers.get(self.action, self.detail_serializer_class)
 
-    @extend_schema(operation_id="users_me_retrieve")
+    @extend_schema(operation_id="users_me_retrieve", summary="Show the caller")
     @action(detail=False, permission_classes=[IsAuthenticated], filterset_class=None, pagination_class=None)
     def me(self, request: Request) -> Response:
-        """The caller."""
+        """The account that the credentials belong to, with its devices."""
         return Response(self.get_serializer(request.user).data)
 
-    @extend_schema(operation_id="users_me_password", request=PasswordSerializer, responses={204: None})
+    @extend_schema(
+        operation_id="users_me_password",
+        summary="Change the caller's password",
+        request=PasswordSerializer,
+        responses={204: None},
+    )
     @action(detail=False, methods=["post"], url_path="me/password", permission_classes=[IsAuthenticated])
     def password(self, request: Request) -> Response:
-        """Change the caller's password. All of their tokens are revoked; this browser session goes on."""
+        """All of the caller's tokens are revoked; this browser session goes on."""
         passwords = PasswordSerializer(data=request.data, context=self.get_serializer_context())
         passwords.is_valid(raise_exception=True)
         user = passwords.validated_data["user"]

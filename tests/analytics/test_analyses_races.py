@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 from analytics import analyses, answers, embedded, running, wakeups
 from analytics.embedded import Runner
 from analytics.models import Analysis
-from devices.models import Device
+from devices.models import Device, Figure
 from tests.devices.test_races import Callers
 from tests.helpers import client_of, stored
 from users.models import User
@@ -267,6 +267,11 @@ def test_it_goes_on_after_a_fault(runner: Runner, analysis: Analysis, monkeypatc
     monkeypatch.setattr(analyses, "next_pending", fail_once)
     runner.start()
     wait_until(lambda: status_of(analysis) == "succeeded")
+
+
+def test_it_keeps_the_figures_of_the_back_office(runner: Runner, device: Device) -> None:
+    runner.start()
+    wait_until(lambda: Figure.objects.filter(name="devices unknown", value=1).exists())
 
 
 def test_it_is_one_for_the_process_and_ends_with_it(analysis: Analysis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,6 +136,18 @@ def test_verification_finds_a_rollup_that_is_wrong_and_repair_mends_it(device: D
     call_command("verify_rollups", stdout=StringIO())
 
 
+def test_a_rollup_of_an_earlier_release_is_not_read_and_built_anew(device: Device) -> None:
+    history(device)
+    roll_up(device)
+    plain_doubles = {"x_values": bytes(8 * 360), "x_packed": None, "x_decimals": None, "x_median": -1.0}
+    Rollup.objects.update(status=2, **plain_doubles)
+    agree(device)
+    roll_up(device)
+    assert ready(device) == {"HOUR": 50, "DAY": 3, "MONTH": 1}
+    assert set(Rollup.objects.values_list("x_values", flat=True)) == {b""}
+    agree(device)
+
+
 def test_a_build_that_stopped_half_way_goes_on(device: Device) -> None:
     history(device)
     steps = build(device, LATER)

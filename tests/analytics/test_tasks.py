@@ -11,7 +11,7 @@ from django.utils import timezone
 from analytics import analyses, building, tasks, wakeups
 from analytics.models import Analysis, Rollup
 from config.celery import app
-from devices.models import Device
+from devices.models import Device, Figure
 from tests.helpers import stored
 from users.models import User
 
@@ -73,6 +73,11 @@ def test_the_sweeper_publishes_what_it_took_back(
     overdue(analysis)
     tasks.sweep_analyses()
     assert published == [analysis.pk]
+
+
+def test_the_figures_of_the_back_office_are_a_task(device: Device) -> None:
+    tasks.refresh_figures()
+    assert Figure.objects.get(name="devices unknown").value == 1
 
 
 def test_pruning_is_a_task(analysis: Analysis) -> None:

@@ -1,13 +1,11 @@
 """The back office: accounts, devices and background analyses."""
 
-from typing import Any
-
 import pytest
 from django.test import Client
 
 from analytics import analyses
 from analytics.models import Analysis
-from devices.models import Device, DeviceKey, Reading
+from devices.models import Device, Reading
 from tests.helpers import client_of, client_of_device, stored
 from users.models import User
 
@@ -41,13 +39,6 @@ def test_a_device_is_found_by_a_part_of_its_name(office: Client, device: Device,
     assert "Pump 1" not in page
 
 
-def test_an_issued_key_is_shown_and_speaks_for_its_device(office: Client, device: Device) -> None:
-    page = office.post(
-        "/admin/devices/device/", {"action": "issue_key", "_selected_action": [device.pk]}, follow=True
-    ).content.decode()
-    assert f"New key of Pump 1, shown this once: {DeviceKey.objects.get().prefix}." in page
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("path", "form"),
@@ -72,15 +63,6 @@ def test_the_page_that_asks_before_deleting_reads_no_reading(
     stored(device, (0, 1, 2, 3))
     monkeypatch.setattr(Reading, "from_db", None)  # whoever loads one fails
     assert office.get(f"/admin/devices/device/{device.pk}/delete/").status_code == 200
-
-
-def test_the_list_of_devices_costs_the_same_for_many(
-    office: Client, alice: User, django_assert_num_queries: Any
-) -> None:
-    Device.objects.bulk_create(Device(owner=alice, name=str(number)) for number in range(50))
-    # 1 session, 1 user, 1 count for the pages, 1 page with owners
-    with django_assert_num_queries(4):
-        office.get("/admin/devices/device/")
 
 
 # What somebody types into an address or a form: a page is the answer, whatever it is.
@@ -217,11 +199,19 @@ def test_an_analysis_is_not_made_in_the_office(office: Client) -> None:
     assert office.get("/admin/analytics/analysis/add/").status_code == 403
 
 
-def test_the_list_of_analyses_costs_the_same_for_many(
-    office: Client, alice: User, device: Device, django_assert_num_queries: Any
-) -> None:
-    for number in range(20):
-        analyses.start(alice, device, {}, number)
-    # 1 session, 1 user, 1 count for the pages, 1 page with requesters and targets
-    with django_assert_num_queries(4):
-        office.get("/admin/analytics/analysis/")
+def test_an_analysis_of_selected_devices_is_started(office: Client, alice: User, superuser: User) -> None:
+    devices = [Device.objects.create(owner=alice, name=name) for name in "abc"]
+    selected = [device.pk for device in devices[:2]]
+    page = office.post(
+        "/admin/devices/device/", {"action": "start_analysis", "_selected_action": selected}, follow=True
+    )
+    assert "2 analyses are under way." in page.content.decode()
+    started = Analysis.objects.filter(requested_by=superuser, status="pending", parameters={})
+    assert sorted(started.values_list("device", flat=True)) == selected
+
+
+def test_the_same_analysis_over_the_api_is_the_one_that_was_started_here(office: Client, device: Device) -> None:
+    office.post("/admin/devices/device/", {"action": "start_analysis", "_selected_action": [device.pk]})
+    path = f"/api/v1/devices/{device.pk}/analyses/"
+    assert office.post(path, {}, content_type="application/json").status_code == 202
+    assert Analysis.objects.count() == 1

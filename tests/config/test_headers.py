@@ -7,8 +7,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client
 
-from devices.models import Device
-from tests.helpers import client_of, client_of_device, fields, send, stored
+from devices.models import Device, Refusal
+from tests.helpers import NEW_YEAR, client_of, client_of_device, fields, send, stored
 from users.models import User
 
 pytestmark = pytest.mark.django_db
@@ -73,13 +73,40 @@ def test_static_files_may_be_kept(client: Client, path: str) -> None:
 def test_a_page_loads_from_here_alone(browser: Client, path: str) -> None:
     policy = browser.get(path)["Content-Security-Policy"]
     assert {"default-src 'self'", "object-src 'none'", "frame-ancestors 'none'"} <= set(policy.split("; "))
+    assert not re.search(r"https?:|\*|//", policy)
+
+
+@pytest.mark.parametrize("path", ["/devices/", "/nowhere", "/api/v1/docs/"])
+def test_a_page_makes_no_script_of_a_text(browser: Client, path: str) -> None:
+    policy = browser.get(path)["Content-Security-Policy"]
     assert "unsafe-eval" not in policy
     assert "script-src" not in policy
 
 
-@pytest.mark.parametrize("path", ["/admin/", "/nowhere"])
-def test_a_page_of_the_admin_has_no_styles_within(browser: Client, path: str) -> None:
-    assert "unsafe-inline" not in browser.get(path)["Content-Security-Policy"]
+@pytest.mark.parametrize("path", ["/admin/", "/admin/devices/device/", "/admin/login/"])
+def test_the_admin_makes_scripts_of_its_own_attributes_and_has_none_within(browser: Client, path: str) -> None:
+    policy = browser.get(path)["Content-Security-Policy"].split("; ")
+    assert [part for part in policy if part.startswith("script-src")] == ["script-src 'self' 'unsafe-eval'"]
+
+
+@pytest.mark.parametrize(
+    "path", ["device/", "device/?q={}", "device/{{}}/change/", "device/{{}}/readings/", "refusal/"]
+)
+def test_nothing_that_somebody_wrote_is_in_an_attribute_that_becomes_a_script(
+    browser: Client, device: Device, path: str
+) -> None:
+    written = "$el.innerHTML"
+    Device.objects.update(name=written, description=written, timezone=written)
+    Refusal.objects.create(device=device, at=NEW_YEAR, status=400, faults=1, size=1, code=written, detail=written)
+    page = browser.get(f"/admin/devices/{path.format(written).format(device.pk)}").content.decode()
+    assert written in page
+    scripts = re.findall(r"""\s(?:x-|@|:|hx-)[\w:.-]+=("[^"]*"|'[^']*')""", page)
+    assert scripts
+    assert [script for script in scripts if written in script] == []
+
+
+def test_a_page_of_no_app_has_no_styles_within(browser: Client) -> None:
+    assert "unsafe-inline" not in browser.get("/nowhere")["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize(

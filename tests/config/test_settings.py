@@ -68,7 +68,7 @@ def refusal(result: subprocess.CompletedProcess[str]) -> str:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the service, whose default database can be opened."""
     copy = tmp_path_factory.mktemp("checkout")
-    for package in ("config", *(path.parent.name for path in ROOT.glob("*/apps.py"))):
+    for package in {"config", *(path.parent.name for path in ROOT.glob("*/apps.py"))}:
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "show_settings.py").write_text(SHOW_SETTINGS)
     return copy

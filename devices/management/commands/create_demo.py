@@ -76,6 +76,7 @@ def _write_private(path: Path, text: str) -> None:
 
 def _addresses(url: str) -> str:
     return f"""
+  Devices    {url}/
   API        {url}/api/v1/
   Reference  {url}/docs
   Admin      {url}/admin/
