@@ -288,7 +288,8 @@ def test_the_example_names_every_variable_that_the_service_reads() -> None:
 def test_every_other_variable_of_the_example_is_read_by_somebody() -> None:
     gunicorn = importlib.util.find_spec("gunicorn.config")
     assert gunicorn
-    readers = [Path(str(gunicorn.origin)), ROOT / "compose.yaml", ROOT / "loadtest" / "locustfile.py"]
+    ours = ("compose.yaml", "gunicorn.conf.py", "loadtest/locustfile.py")
+    readers = [Path(str(gunicorn.origin)), *(ROOT / name for name in ours)]
     text = "\n".join(path.read_text() for path in readers)
     assert [name for name in variables_of(ENV_EXAMPLE) - variables_read() if name not in text] == []
 
