@@ -792,7 +792,7 @@ def test_an_export_begins_before_it_has_read_everything(api: APIClient, device: 
         first, queries = next(content), len(captured)
         rest = list(content)
     assert first.count(b"\n") == 5_000
-    assert queries == 1
+    assert queries == 0  # the first page was read before there was a status
     assert sum(piece.count(b"\n") for piece in rest) == 5_001
 
 

@@ -138,7 +138,6 @@ ELSEWHERE = [
     "/%ff",
     "/%",
     "/metrics%00",
-    "/favicon.ico",
     "/health/ready%0a",
     "/cgi-bin/%%32%65%%32%65/etc/passwd",
     "/admin%00/",
