@@ -203,7 +203,8 @@ def test_without_a_broker_a_killed_process_loses_no_analysis(embedded: Service) 
     assert {caller.ended(path)["status"] for path in paths} == {"succeeded"}
 
 
-def test_without_a_broker_the_service_ends_when_it_is_told_to(embedded: Service) -> None:
-    Caller(embedded)
-    embedded.process.terminate()
-    assert embedded.process.wait(PATIENCE) == 0
+def test_without_a_broker_the_service_ends_when_it_is_told_to() -> None:
+    with serving(GUNICORN_CMD_ARGS="--workers 1 --preload", LOG_LEVEL="ERROR") as service:  # nobody else's
+        Caller(service)
+        service.process.terminate()
+        assert service.process.wait(PATIENCE) == 0
