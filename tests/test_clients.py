@@ -19,8 +19,8 @@ import httpx
 import pytest
 import yaml
 from django.conf import settings
-from django.db import connection
 
+from tests.once import once
 from tests.service import Service, manage, serving
 
 ROOT: Path = settings.BASE_DIR
@@ -31,8 +31,7 @@ from users.models import User
 user = User.objects.create_user("{username}", password="{password}")
 print(user.pk)
 """
-# One database is enough for what is generated: nothing in it knows of the service's.
-pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="done in the run on PostgreSQL")
+pytestmark = once
 
 
 def needed(program: str) -> str:

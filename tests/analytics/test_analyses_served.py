@@ -13,6 +13,7 @@ import pytest
 
 from tests import kills
 from tests.helpers import fields
+from tests.once import once
 from tests.service import Account, Service, Worker, serving, working
 from tests.valkey import Valkey, ValkeyMissing
 
@@ -178,6 +179,7 @@ def test_without_its_clock_a_worker_ends_so_that_it_is_started_again(service: Se
         worker.start()
 
 
+@once
 def test_whatever_is_killed_every_accepted_analysis_ends_once(valkey: Valkey) -> None:
     """A few; `make kills` has hundreds."""
     report = kills.run(6, seed=int(os.environ.get("KILLS_SEED", "6")), stacks=2)

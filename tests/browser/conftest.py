@@ -17,13 +17,20 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.browser.chromium import CHROMIUM_FLAGS, chromium
 from tests.browser.people import Cast, create_cast
+from tests.once import once
 from tests.service import Service, serving
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In one go, wherever chance has put them: each time that the package is left, its service and browser end."""
-    items.sort(key=lambda item: Path(__file__).parent in item.path.parents)
+    items.sort(key=_is_of_this_package)
+    for item in filter(_is_of_this_package, items):
+        item.add_marker(once)
+
+
+def _is_of_this_package(item: pytest.Item) -> bool:
+    return Path(__file__).parent in item.path.parents
 
 
 @pytest.fixture(scope="package")

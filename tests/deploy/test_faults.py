@@ -2,15 +2,13 @@
 
 import os
 
-import pytest
-from django.conf import settings
-
 from tests import faults
+from tests.once import once
 
 POINTS = int(os.environ.get("FAULT_POINTS", "6"))
 
 
-@pytest.mark.skipif("postgresql" not in settings.DATABASES["default"]["ENGINE"], reason="it kills PostgreSQL")
+@once
 def test_nothing_acknowledged_is_lost_whatever_is_killed() -> None:
     report = faults.run(POINTS, seed=8)
     assert report.points.total() == POINTS

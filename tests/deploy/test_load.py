@@ -4,15 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
 from tests import load
+from tests.once import once
 from tests.service import ROOT
 
 LOCUST = ROOT / ".venv" / "loadtest" / "bin" / "locust"
 
 
-@pytest.mark.skipif("postgresql" not in settings.DATABASES["default"]["ENGINE"], reason="one database is enough")
+@once
 @pytest.mark.skipif(
     not (LOCUST.exists() or "REQUIRE_SERVICES" in os.environ),
     reason="NOT TESTED: make .venv/loadtest.stamp installs Locust",

@@ -12,8 +12,10 @@ import pytest
 from tests import slow_callers
 from tests.helpers import fields
 from tests.nginx import proxying
+from tests.once import once
 from tests.service import Account, Service, free_port, serving
 
+pytestmark = once
 SLOW_CALLERS = int(os.environ.get("SLOW_CALLERS", "40"))
 
 

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
 from tests import outages
 from tests.bodies import fields
 from tests.nginx import proxying
+from tests.once import once
 from tests.outages import Answer, Door, stored_by, wait_until, writing
 from tests.service import ROOT, Account, Service, free_port, manage, serving
 
@@ -83,7 +83,7 @@ def test_what_is_under_way_at_a_sigterm_is_answered_and_stored() -> None:
         assert int(manage(service.environment, "shell", "--verbosity", "0", "-c", count)) == 12_000
 
 
-@pytest.mark.skipif("postgresql" not in settings.DATABASES["default"]["ENGINE"], reason="one database is enough")
+@once
 def test_a_rolling_restart_behind_the_proxy_refuses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Callers wait while the new workers start, which takes as long as the machine takes."""
     monkeypatch.setattr(outages, "BOUND", 60)
@@ -137,6 +137,7 @@ def readiness(service: Service) -> Answer | None:
     return None
 
 
+@once
 def test_this_release_serves_on_the_next_ones_schema_and_beside_it(next_release: Path) -> None:
     with serving() as old, serving_beside(old, next_release) as new:
         wait_until(lambda: readiness(new) is not None, 60)

@@ -17,6 +17,7 @@ from rest_framework.test import APIClient
 from config.settings import REDIS_OPTIONS
 from devices.models import Device, DeviceKey
 from tests.helpers import client_of, client_of_device, codes, fields, send
+from tests.once import once
 from tests.service import Service, serving
 from tests.valkey import free_port, valkey
 from users import failures
@@ -282,11 +283,13 @@ def statuses_of_a_bad_key(service: Service, requests: int) -> list[int]:
     return [httpx.get(url, headers=headers, timeout=10).status_code for _ in range(requests)]
 
 
+@once
 def test_all_workers_of_a_service_count_together_in_redis(redis_url: str) -> None:
     with serving(CACHE_URL=redis_url, FAILURE_LIMIT="5", GUNICORN_CMD_ARGS="--workers 3") as service:
         assert statuses_of_a_bad_key(service, 15) == [401] * 5 + [429] * 10
 
 
+@once
 def test_a_service_whose_redis_never_answers_goes_on_and_counts(black_hole: str) -> None:
     with serving(CACHE_URL=black_hole, FAILURE_LIMIT="5", GUNICORN_CMD_ARGS="--workers 1") as service:
         assert statuses_of_a_bad_key(service, 10) == [401] * 5 + [429] * 5
