@@ -12,12 +12,12 @@ run: .venv/base.stamp .env  ## the service on this machine, with something to lo
 	@$(BIN)/python manage.py rollup --every 60 & rollup=$$!; trap "kill $$rollup" EXIT; $(BIN)/gunicorn config.wsgi
 
 test: .venv/dev.stamp .venv/loadtest.stamp check  ## everything: checks, then the suite on SQLite and on PostgreSQL
-	TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
-	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
+	TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 3
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 3
 
 test-long: .venv/dev.stamp .venv/loadtest.stamp check  ## the same with the random campaigns at full length
-	$(LONG) TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2
-	$(LONG) TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2
+	$(LONG) TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 3
+	$(LONG) TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 3
 
 bench: .venv/dev.stamp  ## speed as ratios, in one run on a PostgreSQL of its own
 	$(BIN)/python -m bench
