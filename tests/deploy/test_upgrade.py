@@ -73,17 +73,17 @@ def finished(connection: socket.socket, door: Door) -> int:
 def test_what_is_under_way_at_a_sigterm_is_answered_and_stored() -> None:
     with serving() as service, ExitStack() as stack:
         account = service.create_account()
-        doors = [batch(account, number) for number in range(6)]
+        doors = [batch(account, number) for number in range(4)]  # one worker may get all: it has four threads
         connections = [stack.enter_context(begun(service, door)) for door in doors]
         service.process.send_signal(signal.SIGTERM)
         time.sleep(1)
         assert service.process.poll() is None, "it did not wait"
-        with ThreadPoolExecutor(6) as executor:
+        with ThreadPoolExecutor(4) as executor:
             statuses = list(executor.map(finished, connections, doors))
-        assert statuses == [200] * 6
+        assert statuses == [200] * 4
         assert service.process.wait(timeout=60) == 0
         count = "from devices.models import Reading; print(Reading.objects.count())"
-        assert int(manage(service.environment, "shell", "--verbosity", "0", "-c", count)) == 12_000
+        assert int(manage(service.environment, "shell", "--verbosity", "0", "-c", count)) == 8_000
 
 
 @once
