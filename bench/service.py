@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from urllib.request import urlopen
 import django
 
 from tests.postgresql import Cluster
+from tests.service import free_port
 
 
 @contextmanager
@@ -38,9 +38,7 @@ def postgresql() -> Iterator[None]:
 @contextmanager
 def gunicorn() -> Iterator[tuple[str, int]]:
     """The service on a free port; its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = free.getsockname()
+    address = "127.0.0.1", free_port()
     command = [sys.executable, "-m", "gunicorn", "config.wsgi", "--log-level", "warning"]
     process = subprocess.Popen(command, env=os.environ | {"PORT": str(address[1])}, start_new_session=True)
     try:

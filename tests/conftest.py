@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
 from django.core.cache import caches
-from django.test import override_settings
+from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
 from devices.models import Device
@@ -84,3 +86,12 @@ def other_device(alice: User) -> Device:
 def api(alice: User) -> APIClient:
     """Alice, with her token."""
     return client_of(alice)
+
+
+@pytest.fixture
+def office(superuser: User) -> Client:
+    """A browser in which the superuser has signed in. Content types, which a process looks up once, are known."""
+    ContentType.objects.get_for_models(*apps.get_models())
+    client = Client()
+    client.force_login(superuser)
+    return client

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from urllib.request import urlopen
 
 import pytest
 from django.conf import settings
+
+from tests.service import free_port
 
 README = (settings.BASE_DIR / "README.md").read_text()
 STEPS = re.findall(r"```bash\n(.*?)```\n+```json\n(.*?)```", README, re.DOTALL)
@@ -38,10 +39,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def service(checkout: Path) -> Iterator[tuple[int, Path]]:
     """`make run` on a free port; its port and the file with what it printed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = checkout / "log"
+    port, log = free_port(), checkout / "log"
     with log.open("w") as output:
         process = _make_run(checkout, port, output)
         try:

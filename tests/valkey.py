@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.service import free_port
+
 
 class ValkeyMissing(Exception):
     """Neither Valkey nor Redis is installed, and none came with the development requirements."""
@@ -74,12 +76,6 @@ def valkey() -> Iterator[str]:
         yield server.url
     finally:
         server.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _binary() -> Path:

@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 from analytics import analyses, answers, running, wakeups
 from analytics.models import MOST_BYTES_IN_A_LIST, Analysis
 from devices.models import Device
+from tests.analytics.leases import claimed, outlive
 from tests.helpers import client_of, codes, send, stored
 from users.models import User
 
@@ -254,21 +255,6 @@ def test_a_passing_fault_is_tried_three_times_and_another_once(
 
 
 # Leases
-
-
-def outlive(analysis: Analysis) -> None:
-    Analysis.objects.filter(pk=analysis.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
-
-
-@pytest.fixture
-def analysis(alice: User, device: Device) -> Analysis:
-    return analyses.start(alice, device, {}, {})
-
-
-def claimed(analysis: Analysis) -> Analysis:
-    found = analyses.claim(analysis.pk)
-    assert found is not None
-    return found
 
 
 def test_a_claimed_analysis_is_nobody_elses(analysis: Analysis) -> None:

@@ -17,6 +17,7 @@ from analytics import analyses, answers, embedded, running, wakeups
 from analytics.embedded import Runner
 from analytics.models import Analysis
 from devices.models import Device, Figure
+from tests.analytics.leases import claimed, outlive
 from tests.devices.test_races import Callers
 from tests.helpers import client_of, stored
 from users.models import User
@@ -36,21 +37,6 @@ ROUNDS = 10
 def callers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callers]:
     with ThreadPoolExecutor(4) as executor:
         yield Callers(executor, monkeypatch)
-
-
-@pytest.fixture
-def analysis(alice: User, device: Device) -> Analysis:
-    return analyses.start(alice, device, {}, {})
-
-
-def claimed(analysis: Analysis) -> Analysis:
-    found = analyses.claim(analysis.pk)
-    assert found is not None
-    return found
-
-
-def outlive(analysis: Analysis) -> None:
-    Analysis.objects.filter(pk=analysis.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
 
 
 def status_of(analysis: Analysis) -> str:

@@ -13,14 +13,8 @@ from analytics.models import Analysis, Rollup
 from config.celery import app
 from devices.models import Device, Figure
 from tests.helpers import stored
-from users.models import User
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def analysis(alice: User, device: Device) -> Analysis:
-    return analyses.start(alice, device, {}, {})
 
 
 @pytest.fixture

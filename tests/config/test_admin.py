@@ -12,13 +12,6 @@ from users.models import User
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def office(superuser: User) -> Client:
-    client = Client()
-    client.force_login(superuser)
-    return client
-
-
 @pytest.mark.parametrize(
     "page", ["users/user/", "users/user/add/", "devices/device/", "devices/device/add/", "analytics/analysis/"]
 )

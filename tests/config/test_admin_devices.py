@@ -21,13 +21,6 @@ pytestmark = pytest.mark.django_db
 KEY = re.compile(r"shown this once: <code>([0-9a-f]{12}\.[\w-]+)</code>")
 
 
-@pytest.fixture
-def office(superuser: User) -> Client:
-    client = Client()
-    client.force_login(superuser)
-    return client
-
-
 def with_key(key: str) -> APIClient:
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Device {key}")

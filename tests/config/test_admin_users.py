@@ -15,13 +15,6 @@ from users.models import User
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def office(superuser: User) -> Client:
-    client = Client()
-    client.force_login(superuser)
-    return client
-
-
 def page_of(office: Client, user: User) -> str:
     return office.get(f"/admin/users/user/{user.pk}/change/").content.decode()
 

@@ -24,13 +24,6 @@ LISTED = re.compile(r'name="_selected_action"')
 
 
 @pytest.fixture
-def office(superuser: User) -> Client:
-    client = Client()
-    client.force_login(superuser)
-    return client
-
-
-@pytest.fixture
 def busy(alice: User) -> None:
     """Two that report, one silent, three of which nobody can say, one inactive; two refusals; analyses."""
     now = timezone.now()

@@ -42,13 +42,6 @@ def test_a_list_without_end_has_a_last_page() -> None:
 
 
 @pytest.fixture
-def office(superuser: User) -> Client:
-    client = Client()
-    client.force_login(superuser)
-    return client
-
-
-@pytest.fixture
 def many(db: None) -> None:
     User.objects.bulk_create(User(username=f"user {number:03}") for number in range(90))
 

@@ -18,8 +18,8 @@ from config.settings import REDIS_OPTIONS
 from devices.models import Device, DeviceKey
 from tests.helpers import client_of, client_of_device, codes, fields, send
 from tests.once import once
-from tests.service import Service, serving
-from tests.valkey import free_port, valkey
+from tests.service import Service, free_port, serving
+from tests.valkey import valkey
 from users import failures
 from users.failures import Attempt, TooManyFailures, address_of
 from users.models import User
