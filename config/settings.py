@@ -32,6 +32,7 @@ MAX_BATCH_ROWS = environment.max_batch_rows
 BROKER_URL = environment.broker_url
 METRICS_TOKEN = environment.metrics_token
 ANALYSIS_RETENTION_DAYS = environment.analysis_retention_days
+READING_RETENTION_DAYS = environment.reading_retention_days
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
