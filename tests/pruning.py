@@ -57,7 +57,7 @@ SELECT count(*) FILTER (WHERE recorded_at < %(bound)s), count(*) FROM devices_re
 GAP = timedelta(days=1)  # at the bound: nothing depends on whether a midnight passes during the run
 BATCH = 500
 PAGE = 100
-PATIENCE = 600  # seconds for a run of the command
+PATIENCE = 3600  # seconds for a run of the command
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Report:
         usual, meanwhile = (self.seconds[kind][phase] for phase in ("usual", "pruning"))
         return float(np.percentile(meanwhile, 99) / np.percentile(usual, 99))
 
-    def summary(self) -> str:
+    def table(self) -> str:
         head = (
             "| milliseconds | usual: number | p50 | p99 | slowest | pruning: number | p50 | p99 | slowest | p99 ratio |"
             "\n|---|---|---|---|---|---|---|---|---|---|"
@@ -145,12 +145,14 @@ class Report:
             f"| {kind} | {_figures(phases['usual'])} | {_figures(phases['pruning'])} | {self.ratio(kind):.2f} |"
             for kind, phases in self.seconds.items()
         ]
-        end = (
+        return "\n".join([head, *rows])
+
+    def summary(self) -> str:
+        return (
             f"Seed {self.seed}: {self.deleted:,} readings deleted in {self.pruning:.0f} s, with {self.kills} kills; "
             f"{self.written:,} written in all. {self.checked:,} answers, each exactly that of what was left. "
             f"{self.rollups:,} rollups, all as the readings are."
         )
-        return "\n".join([head, *rows, "", end])
 
 
 def _figures(seconds: list[float]) -> str:
@@ -282,6 +284,7 @@ class Stack:
         for device_id, _ in self.keys:
             values = {"device": device_id, "start": self.known.start, "half": history.half}
             self._query(FILL, values | {"readings": history.readings})
+        _say("filled")
         self._manage("rollup", "--verbosity", "0")
         self._query("VACUUM ANALYZE")
 
@@ -354,11 +357,12 @@ def run(readings: int, devices: int, *, seconds: float, kills: int, step: int, s
                 callers = load.run(executor)
                 try:
                     time.sleep(seconds / 4)
-                    load.phase = "usual"
+                    load.phase = _say("usual")
                     time.sleep(seconds)
                     stack._shell(KEEP.format(days=history.days))
-                    load.phase, begin = "pruning", time.monotonic()
+                    load.phase, begin = _say("pruning"), time.monotonic()
                     for _ in range(kills):
+                        _say("a kill")
                         stack.kill_a_pruner(chance.uniform(0, readings / 5_000_000))
                     stack.prune()
                     load.report.kills, load.report.pruning = kills, time.monotonic() - begin
@@ -366,10 +370,16 @@ def run(readings: int, devices: int, *, seconds: float, kills: int, step: int, s
                     load.end.set()
                 for caller in callers:
                     caller.result()
+            _say(f"over, to be checked\n{load.report.table()}")
             stack.check(load)
     finally:
         cluster.stop()
     return load.report
+
+
+def _say(what: str) -> str:
+    print(f"{datetime.now(UTC):%H:%M:%S} {what}", flush=True)
+    return what
 
 
 def main() -> None:
