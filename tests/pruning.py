@@ -42,8 +42,6 @@ devices = [Device.objects.create(owner=user, name=f"Pump {{number}}") for number
 keys = [[device.pk, DeviceKey.issue(device)[1]] for device in devices]
 print(json.dumps([AuthToken.objects.create(user)[1], keys]))
 """
-KEEP = "from devices.models import Device; Device.objects.update(retention_days={days})"
-READY_ROLLUPS = "from analytics.models import Rollup; print(Rollup.objects.filter(status=Rollup.Status.READY).count())"
 # The history of a device, as `Known` reckons it.
 FILL = """
 INSERT INTO devices_reading (device_id, recorded_at, x, y, z)
@@ -51,7 +49,7 @@ SELECT %(device)s, %(start)s::timestamptz + n * interval '1 s' + (n >= %(half)s)
        (n * 7919 %% 100003)::float8 / 1000, (0 - n %% 1000)::float8 / 8, (n %% 17)::float8
 FROM generate_series(0::bigint, %(readings)s - 1) AS n
 """
-TOO_OLD = """
+COUNTS = """
 SELECT count(*) FILTER (WHERE recorded_at < %(bound)s), count(*) FROM devices_reading WHERE device_id = %(device)s
 """
 GAP = timedelta(days=1)  # at the bound: nothing depends on whether a midnight passes during the run
@@ -279,7 +277,8 @@ class Stack:
         self.cluster, self.service, self.history = cluster, service, history
         self.known = Known(history)
         self.command = ["prune_readings", "--step", str(step)]
-        token, keys = json.loads(self._shell(CREATE_DEVICES.format(devices=devices)))
+        created = self._manage("shell", "--verbosity", "0", "-c", CREATE_DEVICES.format(devices=devices))
+        token, keys = json.loads(created)
         self.token, self.keys = token, [(int(device_id), str(key)) for device_id, key in keys]
         for device_id, _ in self.keys:
             values = {"device": device_id, "start": self.known.start, "half": history.half}
@@ -287,9 +286,6 @@ class Stack:
         _say("filled")
         self._manage("rollup", "--verbosity", "0")
         self._query("VACUUM ANALYZE")
-
-    def _shell(self, code: str) -> str:
-        return self._manage("shell", "--verbosity", "0", "-c", code)
 
     def _manage(self, *arguments: str) -> str:
         return manage(self.service.environment, *arguments)
@@ -311,6 +307,9 @@ class Stack:
         finally:
             process.kill()
             process.wait()
+
+    def keep(self, days: int) -> None:
+        self._query("UPDATE devices_device SET retention_days = %(days)s", {"days": days})
 
     def kill_a_pruner(self, seconds: float) -> None:
         """Begin to prune, and kill it so long after it has deleted something."""
@@ -336,12 +335,11 @@ class Stack:
         """Readings, rollups, answers, and that nothing old comes in again."""
         load.check()
         for device_id, _ in self.keys:
-            (counts,) = self._query(TOO_OLD, {"device": device_id, "bound": self.history.bound()})
+            (counts,) = self._query(COUNTS, {"device": device_id, "bound": self.history.bound()})
             assert counts == (0, self.history.readings - self.history.half + load.written[device_id]), counts
         load.report.deleted = len(self.keys) * self.history.half
-        for arguments in (["rollup"], ["verify_rollups"]):
-            self._manage(*arguments, "--verbosity", "0")
-        load.report.rollups = int(self._shell(READY_ROLLUPS))
+        self._manage("verify_rollups", "--verbosity", "0")
+        ((load.report.rollups,),) = self._query("SELECT count(*) FROM analytics_rollup WHERE status = 3")
         load.refused(self.known.time(self.known.half - 1))
 
 
@@ -359,7 +357,7 @@ def run(readings: int, devices: int, *, seconds: float, kills: int, step: int, s
                     time.sleep(seconds / 4)
                     load.phase = _say("usual")
                     time.sleep(seconds)
-                    stack._shell(KEEP.format(days=history.days))
+                    stack.keep(history.days)
                     load.phase, begin = _say("pruning"), time.monotonic()
                     for _ in range(kills):
                         _say("a kill")

@@ -383,7 +383,6 @@ def test_a_builder_comes_while_the_deletion_of_the_device_is_held(
 PRUNING_PLACES: dict[str, Place] = {
     "before_its_bound": before(retention, "exclusive_device_lock"),
     "after_its_bound": before(retention, "_delete_some"),
-    "with_its_readings_gone_before_their_rollups": before(readings_pruned, "send"),
     "before_it_commits": after(readings_pruned, "send"),
     "between_two_steps": after(retention, "_delete_some"),
 }
@@ -407,10 +406,6 @@ def another_pruner_comes(writers: Writers) -> None:
     writers.pruner()
 
 
-def a_reader_comes(writers: Writers) -> None:
-    all_agrees(writers.device)
-
-
 def the_device_is_deleted(writers: Writers) -> None:
     writers.deletion_of_the_device()
 
@@ -418,7 +413,7 @@ def the_device_is_deleted(writers: Writers) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        a_builder_closes, a_builder_mends, a_late_reading_comes_and_is_rolled_up, another_pruner_comes, a_reader_comes,
+        a_builder_closes, a_builder_mends, a_late_reading_comes_and_is_rolled_up, another_pruner_comes,
         the_device_is_deleted,
     ],
 )  # fmt: skip
