@@ -9,6 +9,9 @@ committed, and who comes later finds a row to mark. It takes a snapshot after th
 shows; and makes the rollup READY where it is still BUILDING with that token. A writer whose readings the snapshot does
 not show commits after it was taken. Its mark, in the same commit, comes before the rollup becomes READY, which then
 fails, or after, and makes it STALE.
+
+Pruning. Each step holds the device's lock shared, as a writer does, so that no period becomes BUILDING during it; and
+takes the rollups of the readings that it deletes along, whatever their status, in its own transaction.
 """
 
 import math
@@ -56,6 +59,17 @@ def mark_stale(sender: object, device_id: int, added: Any, removed: tuple[int, i
             touched = Rollup.objects.filter(device=device_id, level=level, period_start__range=(first, last))
             touched.update(status=Rollup.Status.STALE, token=None)
         _mark(device_id, [(level, start) for start in _starts(added, level)], Rollup.Status.STALE, None)
+
+
+def discard(sender: object, device_id: int, before: int, **kwargs: object) -> None:
+    """Receiver of `readings_pruned`, within its transaction: the rollups of what is gone are gone with it.
+
+    A longer period that is left in part is not marked: shorter ones answer for the rest of it, and its bound rises
+    each day. Where it was built since, of what is left, it stays.
+    """
+    for level in Level:
+        begun = Rollup.objects.filter(device=device_id, level=level, period_start__lt=before)
+        begun.exclude(status=Rollup.Status.READY, first_at__gte=before).delete()
 
 
 def forget(sender: object, instance: Device, **kwargs: object) -> None:
