@@ -100,7 +100,7 @@ def _readings(device: Device, window: Window, before: str) -> dict[str, Any]:
     """A page of the window's readings, newest first, from a reading's id on."""
     readings = Reading.objects.filter(device=device).in_window(window.start_time, window.end_time).newest_first()
     try:
-        beyond = readings.filter(pk__lt=(device.pk, *reading_ids.decode(before))) if before else readings
+        beyond = readings.before((device.pk, *reading_ids.decode(before))) if before else readings
     except ValueError:
         raise Http404 from None
     page = list(beyond[: READINGS_ON_A_PAGE + 1])

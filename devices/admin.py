@@ -115,7 +115,7 @@ class DeviceAdmin(ModelAdmin):
         device = self._device(request, device_id, self.has_view_permission)
         readings = Reading.objects.filter(device=device).newest_first()
         if before := request.GET.get("before"):
-            readings = readings.filter(pk__lt=(device.pk, *_content(before)))
+            readings = readings.before((device.pk, *_content(before)))
         page = list(readings[: READINGS_ON_A_PAGE + 1])
         context = {
             "title": f"Readings of {device}",

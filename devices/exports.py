@@ -34,7 +34,7 @@ def _pages(readings: ReadingQuerySet) -> Iterator[list[Row]]:
     page = [Row(*row) for row in rows[:PAGE]]
     while page:
         yield page
-        page = [Row(*row) for row in rows.filter(pk__gt=page[-1])[:PAGE]]
+        page = [Row(*row) for row in rows.after(page[-1])[:PAGE]]
 
 
 def _csv_line(row: Row) -> str:

@@ -22,6 +22,7 @@ class ReadingPagination(KeysetPagination):
         self.descending = str(queryset.query.order_by[0]).startswith("-") != backward
         return queryset.reverse() if backward else queryset
 
-    def after(self, queryset: QuerySet[Any], position: str) -> QuerySet[Any]:
-        beyond = "lt" if self.descending else "gt"
-        return queryset.filter(**{f"pk__{beyond}": (self.device_id, *reading_ids.decode(position))})
+    def after(self, queryset: Any, position: str) -> QuerySet[Any]:
+        key = (self.device_id, *reading_ids.decode(position))
+        beyond: QuerySet[Any] = queryset.before(key) if self.descending else queryset.after(key)
+        return beyond
