@@ -4,7 +4,7 @@ BIN := .venv/bin
 GENERATED ?= clients/generated
 LONG := HYPOTHESIS_EXAMPLES=2000 SCHEMATHESIS_TIMES=10 FAULT_KILLS=200 SLOW_CALLERS=400 FAULT_POINTS=200
 
-.PHONY: run test test-long test-partitioned partitioning check bench kills faults lock schema clients newcomer pictures loadtest dependencies
+.PHONY: run test test-long test-partitioned partitioning check bench kills faults pruning lock schema clients newcomer pictures loadtest dependencies
 
 run: .venv/base.stamp .env  ## the service on this machine, with something to look at in a new database
 	@$(BIN)/python manage.py migrate --verbosity 0
@@ -36,6 +36,9 @@ newcomer: .venv/dev.stamp  ## the README's way in a new folder, each step with i
 
 faults: .venv/dev.stamp  ## kill PostgreSQL and gunicorn at 200 points while readings come in; FAULTS="--points 20" for fewer
 	$(BIN)/python -m tests.faults $(FAULTS)
+
+pruning: .venv/dev.stamp  ## delete 10 of 20 million readings under load, with kills; PRUNING="--readings 2000000" for fewer
+	$(BIN)/python -m tests.pruning $(PRUNING)
 
 pictures: .venv/dev.stamp  ## docs/pictures anew, with the tests' own service and Chromium
 	$(BIN)/python -m tests.pictures

@@ -9,10 +9,11 @@ class AnalyticsConfig(AppConfig):
     def ready(self) -> None:
         # Models are not there before.
         from analytics.aggregates import register_sqlite_aggregates  # noqa: PLC0415
-        from analytics.building import forget, mark_stale  # noqa: PLC0415
+        from analytics.building import discard, forget, mark_stale  # noqa: PLC0415
         from devices.models import Device  # noqa: PLC0415
-        from devices.signals import readings_changed  # noqa: PLC0415
+        from devices.signals import readings_changed, readings_pruned  # noqa: PLC0415
 
         connection_created.connect(register_sqlite_aggregates)
         readings_changed.connect(mark_stale)
+        readings_pruned.connect(discard)
         post_delete.connect(forget, sender=Device)

@@ -8,6 +8,9 @@ Building. The builder marks a period BUILDING with a token of its own and commit
 the readings that the snapshot shows; and makes the rollup READY where it is still BUILDING with that token. A writer
 whose readings the snapshot does not show commits after it was taken. Its mark, in the same commit, comes before the
 rollup becomes READY, which then fails, or after, and makes it STALE.
+
+Pruning. Each step holds the device's lock shared, as a writer does, so that no period becomes BUILDING during it; and
+takes the rollups of the readings that it deletes along, whatever their status, in its own transaction.
 """
 
 import math
@@ -55,6 +58,17 @@ def mark_stale(sender: object, device_id: int, added: Any, removed: tuple[int, i
             touched = Rollup.objects.filter(device=device_id, level=level, period_start__range=(first, last))
             touched.update(status=Rollup.Status.STALE, token=None)
         _mark(device_id, [(level, start) for start in _starts(added, level)], Rollup.Status.STALE, None)
+
+
+def discard(sender: object, device_id: int, before: int, **kwargs: object) -> None:
+    """Receiver of `readings_pruned`, within its transaction: the rollups of what is gone are gone with it.
+
+    A longer period that is left in part is not marked: shorter ones answer for the rest of it, and its bound rises
+    each day. Where it was built since, of what is left, it stays.
+    """
+    for level in Level:
+        begun = Rollup.objects.filter(device=device_id, level=level, period_start__lt=before)
+        begun.exclude(status=Rollup.Status.READY, first_at__gte=before).delete()
 
 
 def forget(sender: object, instance: Device, **kwargs: object) -> None:
@@ -163,7 +177,7 @@ def _build(device_id: int, period: Period, token: int) -> int:
     key = (device_id, *period)
     mine = Rollup.objects.filter(pk=key, token=token, status=Rollup.Status.BUILDING)
     with snapshot():
-        content = _content(device_id, *period)
+        content = None if _is_given_up(device_id, *period) else _content(device_id, *period)
     if content is None:
         mine.delete()
         return 0
@@ -173,6 +187,15 @@ def _build(device_id: int, period: Period, token: int) -> int:
         figures |= {f"{name}_{figure}": value for figure, value in _figures(axis).items()}
     mine.update(status=Rollup.Status.READY, token=None, **figures)
     return content.size
+
+
+def _is_given_up(device_id: int, level: Level, start: int) -> bool:
+    """Whether a period begins before what a device keeps: of that the readings may be there yet, and go at any moment.
+
+    Only of the longest periods can the rest be kept.
+    """
+    begun = DeviceState.objects.filter(device=device_id, pruned_before__gt=from_microseconds(start))
+    return level == Level.MONTH and begun.exists()
 
 
 def _content(device_id: int, level: Level, start: int) -> _Content | None:

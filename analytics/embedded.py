@@ -10,11 +10,12 @@ from django.db import connection
 
 from analytics import analyses, running
 from analytics.wakeups import woken
-from devices import figures
+from devices import figures, retention
 
 POLL = 2.0  # seconds; what another process has accepted, or left behind
 SWEEP = 5.0
 PRUNE = 3600.0
+PRUNE_READINGS, PRUNING_SECONDS = 600.0, 5.0  # how often, and for how long at most
 PATIENCE = 10.0
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ class Runner(Thread):
     def __init__(self) -> None:
         super().__init__(name="analyses", daemon=True)
         self.stopping = Event()
-        self.swept = self.pruned = float("-inf")
+        self.swept = self.pruned = self.pruned_readings = float("-inf")
 
     def run(self) -> None:
         while not self.stopping.is_set():
@@ -54,6 +55,9 @@ class Runner(Thread):
         if monotonic() - self.pruned >= PRUNE:
             analyses.prune()
             self.pruned = monotonic()
+        if monotonic() - self.pruned_readings >= PRUNE_READINGS:
+            retention.prune_for(PRUNING_SECONDS, self.stopping)
+            self.pruned_readings = monotonic()
         figures.refresh_if_due()
 
 

@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime
+from threading import Event
 from time import monotonic
 from uuid import UUID
 
@@ -10,11 +11,11 @@ from django.db import OperationalError
 
 from analytics import analyses, running, wakeups
 from analytics.building import build
-from devices import figures
+from devices import figures, months, retention
 from devices.models import Device
 
 QUEUE = "analyses"
-BUILDING_SECONDS = 45
+BUILDING_SECONDS = PRUNING_SECONDS = 45
 
 
 @shared_task
@@ -54,6 +55,16 @@ def build_rollups() -> None:
                     return
         except OperationalError:  # the next round goes on here
             continue
+
+
+@shared_task
+def prune_readings() -> None:
+    retention.prune_for(PRUNING_SECONDS, Event())
+
+
+@shared_task
+def keep_months_ahead() -> None:
+    months.keep_ahead(datetime.now(UTC))
 
 
 def _messages_waiting() -> int:

@@ -40,6 +40,7 @@ class Environment:
     cors_allowed_origins: list[str]
     broker_url: str
     analysis_retention_days: int
+    reading_retention_days: int
     metrics_token: str
 
 
@@ -76,6 +77,7 @@ def read_environment(base_dir: Path, data_dir: Path) -> Environment:
         cors_allowed_origins=env.list("CORS_ALLOWED_ORIGINS", []),
         broker_url=env.str("BROKER_URL", "", validate=validate.Regexp(BROKER, error=f"must begin with {BROKERS}")),
         analysis_retention_days=env.int("ANALYSIS_RETENTION_DAYS", 90, validate=validate.Range(min=0, max=36_500)),
+        reading_retention_days=env.int("READING_RETENTION_DAYS", 0, validate=validate.Range(min=0, max=36_500)),
         metrics_token=env.str("METRICS_TOKEN", "", validate=validate.Regexp(TOKEN, error="must have 32 characters")),
     )
     try:

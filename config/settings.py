@@ -32,6 +32,7 @@ MAX_BATCH_ROWS = environment.max_batch_rows
 BROKER_URL = environment.broker_url
 METRICS_TOKEN = environment.metrics_token
 ANALYSIS_RETENTION_DAYS = environment.analysis_retention_days
+READING_RETENTION_DAYS = environment.reading_retention_days
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
@@ -247,6 +248,13 @@ CELERY_BEAT_SCHEDULE = {
     "sweep analyses": {"task": "analytics.tasks.sweep_analyses", "schedule": 5, "options": {"expires": 5}},
     "build rollups": {"task": "analytics.tasks.build_rollups", "schedule": 60, "options": {"expires": 60}},
     "refresh figures": {"task": "analytics.tasks.refresh_figures", "schedule": 60, "options": {"expires": 60}},
+    "prune readings": {
+        "task": "analytics.tasks.prune_readings", "schedule": crontab(minute="*/10"), "options": {"expires": 600},
+    },
+    "keep months ahead": {
+        "task": "analytics.tasks.keep_months_ahead", "schedule": crontab(hour="3", minute="41"),
+        "options": {"expires": 3600},
+    },
     "prune analyses": {
         "task": "analytics.tasks.prune_analyses", "schedule": crontab(minute="17"), "options": {"expires": 3600},
     },

@@ -16,7 +16,7 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ErrorDetail, NotFound, PermissionDenied, ValidationError
 
 from devices import metrics, rows, values
-from devices.columns import Columns
+from devices.columns import FIRST_MICROSECOND, Columns
 from devices.formats import Batch
 from devices.insertion import insert
 from devices.models import Device, Reading
@@ -32,6 +32,17 @@ NONE = np.empty(0, dtype=np.int64)
 class DeviceInactive(PermissionDenied):
     default_code = "device_inactive"
     default_detail = "This device is inactive and takes no readings."
+
+
+class BeforeRetention(ValidationError):
+    """Readings of a time that is not kept any more; nothing was stored. `positions` are theirs among those to store."""
+
+    default_code = "before_retention"
+    faults = fault("recorded_at", default_code, "Readings of this time are not kept any more by this device.")
+
+    def __init__(self, positions: list[int]) -> None:
+        super().__init__(self.faults)
+        self.positions = positions
 
 
 class BatchRefused(APIException):
@@ -67,17 +78,17 @@ def receive(batch: Batch, partial: bool) -> Receipt:
     Raises BatchRefused with the bad rows, NotFound, DeviceInactive; nothing is stored then.
     """
     _refuse_faults(batch, partial)
-    return _receipt(batch, store(batch.columns))
+    with _writing_to(np.unique(batch.columns.device).tolist()) as states:
+        _check_active(states)
+        batch, created = _take(batch, states, partial)
+    return _receipt(batch, created)
 
 
 def receive_of_many(batch: Batch, writable: DeviceQuerySet, partial: bool) -> Receipt:
     """Store the readings of a batch of several devices. Rows of a device that is not writable are bad ones, too."""
     device_ids = np.unique(batch.columns.device).tolist()
     with shared_device_locks(device_ids):
-        states = _states(writable, device_ids)
-        batch = _without_refused_devices(batch, states)
-        _refuse_faults(batch, partial)
-        created = _add(batch.columns, states)
+        batch, created = _take(batch, _states(writable, device_ids), partial)
     return _receipt(batch, created)
 
 
@@ -88,7 +99,7 @@ def receive_one(device: Device, fields: Any) -> tuple[Reading, bool]:
     """
     if not isinstance(fields, dict) or "recorded_at" in fields:
         row = _counted_row(device, fields)
-        created = store(Columns.of_rows([row]))
+        created = _counted_store(row)
         metrics.count_stored(1, created)
         return _as_reading(row), created == 1
     row = _counted_row(device, {**fields, "recorded_at": timezone.now().isoformat()})
@@ -107,6 +118,15 @@ def _counted_row(device: Device, fields: Any) -> Row:
         raise ValidationError(error.faults) from None
 
 
+def _counted_store(row: Row) -> int:
+    """Store a row; one of a time that is not kept any more counts as rejected."""
+    try:
+        return store(Columns.of_rows([row]))
+    except BeforeRetention as error:
+        metrics.count_faults([error.faults])
+        raise
+
+
 def checked_row(device: Device, fields: Any) -> Row:
     """One decoded reading of a device; raises ValidationError with its faults."""
     try:
@@ -118,17 +138,22 @@ def checked_row(device: Device, fields: Any) -> Row:
 def store(readings: Columns) -> int:
     """Commit the readings that are not there yet, and return how many those were.
 
-    Raises NotFound when a device is gone and DeviceInactive when one takes no readings; nothing is stored then.
+    Raises NotFound when a device is gone, DeviceInactive when one takes no readings, and BeforeRetention when it keeps
+    none of such a time; nothing is stored then.
     """
     with _writing_to(np.unique(readings.device).tolist()) as states:
-        if not all(state.is_active for state in states.values()):
-            raise DeviceInactive
+        _check_active(states)
+        _check_times(readings, states)
         return _add(readings, states)
 
 
 def replace(device: Device, old: Content, new: Row) -> Reading:
-    """Put a reading in another's place, or let it meet its equal that is there; NotFound if the old one is gone."""
+    """Put a reading in another's place, or let it meet its equal that is there.
+
+    Raises NotFound if the old one is gone, and BeforeRetention if the new one is of a time that is not kept.
+    """
     with _writing_to([device.pk]) as states:
+        _check_times(Columns.of_rows([new]), states)
         # The row count tells the one of two simultaneous replacements that came second.
         if not Reading.objects.filter(pk=(device.pk, *old)).delete()[0]:
             raise NotFound
@@ -160,6 +185,7 @@ class _State(NamedTuple):
     device_id: int
     is_active: bool
     closed_until: datetime | None
+    pruned_before: datetime | None
 
 
 @contextmanager
@@ -174,8 +200,36 @@ def _writing_to(device_ids: Collection[int]) -> Iterator[dict[int, _State]]:
 
 def _states(devices: DeviceQuerySet, device_ids: Collection[int]) -> dict[int, _State]:
     """The states of those of the devices that are there."""
-    rows = devices.filter(pk__in=device_ids).values_list("pk", "is_active", "state__closed_until")
-    return {row[0]: _State(*row) for row in rows}
+    names = ("pk", "is_active", "state__closed_until", "state__pruned_before")
+    return {row[0]: _State(*row) for row in devices.filter(pk__in=device_ids).values_list(*names)}
+
+
+def _check_active(states: Mapping[int, _State]) -> None:
+    if not all(state.is_active for state in states.values()):
+        raise DeviceInactive
+
+
+def _check_times(readings: Columns, states: Mapping[int, _State]) -> None:
+    positions = np.flatnonzero(_before_retention(readings, states)).tolist()
+    if positions:
+        raise BeforeRetention(positions)
+
+
+def _before_retention(readings: Columns, states: Mapping[int, _State]) -> Any:
+    """Which of the readings are of a time that their device does not keep any more, as a mask."""
+    pruned = {id: microseconds(state.pruned_before) for id, state in states.items() if state.pruned_before is not None}
+    if not pruned:
+        return np.zeros(len(readings), dtype=bool)
+    device_ids, places = np.unique(readings.device, return_inverse=True)
+    bounds = np.array([pruned.get(device_id, FIRST_MICROSECOND) for device_id in device_ids.tolist()])
+    return readings.recorded_at < bounds[places]
+
+
+def _take(batch: Batch, states: Mapping[int, _State], partial: bool) -> tuple[Batch, int]:
+    """Insert what the devices take of a batch: the batch with the other rows among its faults, and how many are new."""
+    batch = _without_refused_rows(batch, states)
+    _refuse_faults(batch, partial)
+    return batch, _add(batch.columns, states)
 
 
 def _add(readings: Columns, states: Mapping[int, _State]) -> int:
@@ -196,10 +250,10 @@ def _tell_of_removed(state: _State, first: datetime, last: datetime) -> None:
         readings_changed.send(Reading, device_id=state.device_id, added=NONE, removed=removed)
 
 
-def _without_refused_devices(batch: Batch, states: Mapping[int, _State]) -> Batch:
-    """The batch with the rows of devices that are unknown or inactive among its faults."""
+def _without_refused_rows(batch: Batch, states: Mapping[int, _State]) -> Batch:
+    """The batch with those rows among its faults whose device is unknown, inactive, or keeps none of their time."""
     active = [state.device_id for state in states.values() if state.is_active]
-    good = np.isin(batch.columns.device, active)
+    good = np.isin(batch.columns.device, active) & ~_before_retention(batch.columns, states)
     if good.all():
         return batch
     error = values.unknown_device()
@@ -207,8 +261,9 @@ def _without_refused_devices(batch: Batch, states: Mapping[int, _State]) -> Batc
     inactive = fault("device", DeviceInactive.default_code, DeviceInactive.default_detail)
     faults = dict(batch.faults)
     for position in np.flatnonzero(~good).tolist():
-        known = int(batch.columns.device[position]) in states
-        faults[batch.places[position]] = inactive if known else unknown
+        state = states.get(int(batch.columns.device[position]))
+        refused = unknown if state is None else BeforeRetention.faults if state.is_active else inactive
+        faults[batch.places[position]] = refused
     places = [batch.places[position] for position in np.flatnonzero(good).tolist()]
     return Batch(batch.columns.take(good), places, faults)
 

@@ -17,6 +17,7 @@ from devices.querysets import DeviceQuerySet, ReadingQuerySet, RefusalQuerySet
 from devices.transactions import exclusive_device_lock, shared_device_locks
 
 YEAR_IN_SECONDS = 366 * 24 * 3600
+CENTURY_IN_DAYS = 36_500
 
 
 @cache
@@ -45,6 +46,12 @@ class Device(models.Model):
         validators=[MinValueValidator(0.001), MaxValueValidator(YEAR_IN_SECONDS)],
         help_text="Seconds that usually pass between two readings.",
     )
+    retention_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(CENTURY_IN_DAYS)],
+        help_text="For so many days its readings are kept; empty: for as many as the service says.",
+    )
     is_active = models.BooleanField(default=True, help_text="An inactive device takes no readings.")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -69,10 +76,15 @@ class Device(models.Model):
 
 
 class DeviceState(models.Model):
-    """How far the history of a device is closed. A row of its own, so that raising it does not touch the device's."""
+    """How far the history of a device is closed. A row of its own, so that raising it does not touch the device's.
+
+    What is before `pruned_before` is deleted, or about to be, and is not taken in again, see `retention`. It is never
+    after `closed_until`, so who looks at the one knows on which side of the other he is; and neither ever falls.
+    """
 
     device = models.OneToOneField(Device, models.CASCADE, primary_key=True, related_name="state")
     closed_until = models.DateTimeField()
+    pruned_before = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"device {self.device_id}, closed until {self.closed_until.isoformat()}"

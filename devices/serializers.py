@@ -26,7 +26,10 @@ class DeviceSerializer(StrictFieldsMixin, serializers.ModelSerializer[Device]):
 
     class Meta:
         model = Device
-        fields = ["id", "name", "owner", "description", "timezone", "expected_interval", "is_active", "created_at"]
+        fields = [
+            "id", "name", "owner", "description", "timezone", "expected_interval", "retention_days", "is_active",
+            "created_at",
+        ]  # fmt: skip
         read_only_fields = ["created_at"]
         validators: list[Any] = []  # the database decides on uniqueness, see unique_or_invalid
 

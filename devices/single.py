@@ -33,7 +33,8 @@ WITH caller AS (
     JOIN devices_device device ON device.id = key.device_id
     JOIN users_user owner ON owner.id = device.owner_id
     WHERE key.prefix = $1 AND key.secret_hash = $2 AND device.id = $3 AND device.is_active AND owner.is_active
-    -- What comes late, into a closed time, is for the full path, which tells of it.
+    -- What comes late, into a closed time, is for the full path, which tells of it; and refuses what is from before
+    -- `pruned_before`, which is never after `closed_until`.
     AND NOT EXISTS (SELECT FROM devices_devicestate state WHERE state.device_id = $3 AND state.closed_until > $4)
 ), created AS (
     INSERT INTO devices_reading (device_id, recorded_at, x, y, z)

@@ -25,14 +25,15 @@ from analytics.order_statistics import nearest_rank
 from analytics.periods import Level
 from analytics.reference import Summary
 from analytics.summaries import summarize
-from devices import ingest, single
+from devices import ingest, retention, single
 from devices import models as device_models
 from devices.models import Device, DeviceState, Reading
 from devices.querysets import ReadingQuerySet
-from devices.signals import readings_changed
+from devices.retention import prune
+from devices.signals import readings_changed, readings_pruned
 from devices.transactions import snapshot
 from tests.devices.test_races import Callers, Gate, client_at_any_status
-from tests.helpers import NEW_YEAR, at, client_of_device, fields, stored
+from tests.helpers import NEW_YEAR, at, client_of_device, codes, fields, stored
 from tests.oracle import Sample, assert_agrees, oracle
 from users.models import User
 
@@ -43,6 +44,7 @@ Window = tuple[datetime | None, datetime | None]
 
 LATER = NEW_YEAR + timedelta(days=70)  # all is over
 SOON = at(3 * 3600 + 900)  # of the history's hours 0, 1, 2, 19 and 20, the first three are
+PRUNED = at(4000)  # no midnight, so that it is within an hour, too
 STUCK = 20  # times in a row that a statement is seen: on SQLite, it waits for a lock
 WINDOWS: list[Window] = [
     (None, None),
@@ -122,6 +124,9 @@ class Writers:
     def builder(self) -> None:
         roll_up(self.device, LATER)
 
+    def pruner(self) -> None:
+        list(prune(self.device.pk, PRUNED, step=20))
+
     def named(self, name: str) -> Callable[[], None]:
         writer: Callable[[], None] = getattr(self, name)
         return writer
@@ -133,7 +138,7 @@ class Writers:
 
 
 OF_READINGS = ["batch", "single", "replacement", "deletion", "deletion_of_a_window"]
-ALL = [*OF_READINGS, "single_by_key", "deletion_of_the_device", "builder"]
+ALL = [*OF_READINGS, "single_by_key", "deletion_of_the_device", "builder", "pruner"]
 
 
 @pytest.fixture
@@ -370,6 +375,115 @@ def test_a_builder_comes_while_the_deletion_of_the_device_is_held(
         stored(writers.device, (1800.5, -1e6, 5, 5))
     gate = DELETING_PLACES[place](callers)
     callers.meanwhile(gate, writers.deletion_of_the_device, partial(roll_up, writers.device, LATER))
+    everything_is_true(writers.device)
+
+
+# A pruner is held, and somebody comes
+
+PRUNING_PLACES: dict[str, Place] = {
+    "before_its_bound": before(retention, "exclusive_device_lock"),
+    "after_its_bound": before(retention, "_delete_some"),
+    "with_its_readings_gone_before_their_rollups": before(readings_pruned, "send"),
+    "before_it_commits": after(readings_pruned, "send"),
+    "between_two_steps": after(retention, "_delete_some"),
+}
+
+
+def a_builder_closes(writers: Writers) -> None:
+    roll_up(writers.device, SOON)
+
+
+def a_builder_mends(writers: Writers) -> None:
+    roll_up(writers.device, LATER)
+
+
+def a_late_reading_comes_and_is_rolled_up(writers: Writers) -> None:
+    """It marks the day and the thirty days, after the pruner has deleted what was there, and they are built."""
+    stored(writers.device, (7100.5, 1e6, 2, 3))
+    roll_up(writers.device, LATER)
+
+
+def another_pruner_comes(writers: Writers) -> None:
+    writers.pruner()
+
+
+def a_reader_comes(writers: Writers) -> None:
+    all_agrees(writers.device)
+
+
+def the_device_is_deleted(writers: Writers) -> None:
+    writers.deletion_of_the_device()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        a_builder_closes, a_builder_mends, a_late_reading_comes_and_is_rolled_up, another_pruner_comes, a_reader_comes,
+        the_device_is_deleted,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", PRUNING_PLACES)
+def test_a_pruner_is_held(callers: Callers, writers: Writers, place: str, other: Callable[[Writers], None]) -> None:
+    if other is not a_builder_closes:
+        roll_up(writers.device, LATER)
+    if other is a_late_reading_comes_and_is_rolled_up:
+        Rollup.objects.filter(level__gt=Level.HOUR).delete()  # as an earlier step leaves it
+    if other is a_builder_mends:
+        stored(writers.device, (7100.5, -1e6, 5, 5))
+    gate = PRUNING_PLACES[place](callers)
+    callers.meanwhile(gate, writers.pruner, partial(other, writers))
+    assert not Reading.objects.filter(recorded_at__lt=PRUNED).exists()
+    everything_is_true(writers.device)
+
+
+@pytest.mark.parametrize("by_key", [False, True], ids=["by_a_person", "by_key"])
+@pytest.mark.parametrize("method", ["post", "put"])
+def test_a_writer_that_waited_for_a_pruner_is_refused(
+    callers: Callers, writers: Writers, method: str, by_key: bool
+) -> None:
+    if by_key and method == "put":
+        pytest.skip("a device changes no readings")
+    client = writers.key if by_key else writers.client
+    last = Reading.objects.newest_first()[0].id
+    path = f"{writers.path}readings/" if method == "post" else f"{writers.path}readings/{last}/"
+    gate = callers.gate(DeviceState, "save", after=True)
+    _, response = callers.in_a_queue(gate, writers.pruner, lambda: getattr(client, method)(path, fields(3999.5)))
+    assert codes(response) == {"/recorded_at": "before_retention"}
+    everything_is_true(writers.device)
+
+
+def test_a_batch_that_waited_for_a_pruner_is_refused(callers: Callers, writers: Writers) -> None:
+    gate = callers.gate(DeviceState, "save", after=True)
+    batch = [fields(4000), fields(3999.5)]
+    _, response = callers.in_a_queue(
+        gate, writers.pruner, lambda: writers.client.post(f"{writers.path}readings/", batch)
+    )
+    assert codes(response) == {"/1/recorded_at": "before_retention"}
+    everything_is_true(writers.device)
+
+
+@pytest.mark.parametrize("writer", OF_READINGS)
+def test_a_pruner_waits_for_a_writer_and_takes_what_it_wrote(callers: Callers, writers: Writers, writer: str) -> None:
+    roll_up(writers.device, LATER)
+    gate = callers.gate(ingest, "_states", after=True)
+    callers.in_a_queue(gate, writers.named(writer), writers.pruner)
+    assert not Reading.objects.filter(recorded_at__lt=PRUNED).exists()
+    everything_is_true(writers.device)
+
+
+@pytest.mark.parametrize("place", ["before_its_round_trip", "after_its_round_trip"])
+def test_a_pruner_comes_while_a_device_is_held_in_one_round_trip(
+    callers: Callers, writers: Writers, place: str
+) -> None:
+    """Either it is stored, and goes again, or the round trip does not take it, and the full path refuses it."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has no path of one round trip")
+    gate = callers.gate(single, "_execute", after=place == "after_its_round_trip")
+    response, _ = callers.meanwhile(
+        gate, lambda: writers.key.post(f"{writers.path}readings/", fields(1840.5)), writers.pruner
+    )
+    assert response.status_code == (201 if place == "after_its_round_trip" else 400)
+    assert not Reading.objects.filter(recorded_at__lt=PRUNED).exists()
     everything_is_true(writers.device)
 
 

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,10 +25,12 @@ from analytics import building
 from analytics.models import Rollup
 from analytics.order_statistics import nearest_rank
 from analytics.summaries import summarize
-from devices import ingest
+from devices import ingest, retention
+from devices.ingest import BeforeRetention
 from devices.models import Device, DeviceState, Reading
 from devices.reading_ids import Content
 from devices.rows import Row
+from devices.signals import readings_pruned
 from tests.helpers import store_rows
 from tests.oracle import Sample, assert_agrees, oracle
 
@@ -59,12 +63,13 @@ nows = st.sampled_from([-25.0, -24.0, -1.0, 0.0, 1.0, 1.5, 2.0, 2.0, 30.0, 24.0 
 few_values = st.sampled_from([0.0, 0.1, 0.3, -0.1, 1.0, 1e15, -1e15, 5e-324])
 values = few_values | st.floats(-1e15, 1e15).map(lambda value: value + 0.0)
 numbers = st.integers(0, 1)
+midnights = st.sampled_from([-30, -2, -1, -1, 0]).map(lambda day: BOUNDARY + timedelta(days=day))
 percentiles = st.lists(st.sampled_from(["0", "5", "33.3", "50", "95", "99.9", "100"]), unique=True, max_size=3)
 seeds = st.lists(st.tuples(values, values, values), min_size=1, max_size=12)
 
 
 class Crash(Exception):
-    """The builder is no more."""
+    """The builder, or the pruner, is no more."""
 
 
 class Rollups(RuleBasedStateMachine):
@@ -76,6 +81,7 @@ class Rollups(RuleBasedStateMachine):
         for queryset in (Rollup.objects.all(), DeviceState.objects.all(), Reading.objects.all()):
             queryset._raw_delete("default")
         self.samples: list[set[Sample]] = [set(), set()]
+        self.pruned = [datetime.min.replace(tzinfo=UTC)] * 2
         self.builders: list[Iterator[int]] = []
 
     @initialize(fewest=st.sampled_from([2, 4, 4]), most=st.sampled_from([20, 200, 4_000_000]))
@@ -106,6 +112,10 @@ class Rollups(RuleBasedStateMachine):
         number, old = self._any_sample(data)
         new = data.draw(st.sampled_from([(time, value, value, value), (old[0], value, *old[2:])]))
         device = self.devices[number]
+        if new[0] < self.pruned[number]:
+            with pytest.raises(BeforeRetention):
+                ingest.replace(device, Content(*old), Row(device.pk, *new))
+            return
         ingest.replace(device, Content(*old), Row(device.pk, *new))
         self.samples[number].remove(old)
         self.samples[number].add(new)
@@ -154,6 +164,26 @@ class Rollups(RuleBasedStateMachine):
             patch.setattr(building, "_build", crashing)
             list(building.build(self.devices[number], now))
 
+    @rule(number=numbers, before=midnights, size=st.integers(1, 9), steps=st.sampled_from([0, 1, 2, 999]))
+    def prune(self, number: int, before: datetime, size: int, steps: int) -> None:
+        """The oldest readings go, in steps of about so many; who does it may be killed after some."""
+        self.pruned[number] = max(self.pruned[number], before)
+        pruner = retention.prune(self.devices[number].pk, before, size)
+        for deleted in islice(pruner, steps) if steps else self._crashing(pruner):
+            oldest = sorted(self.samples[number])[:deleted]
+            assert all(sample[0] < before for sample in oldest)
+            self.samples[number] -= set(oldest)
+        if steps == 999:
+            assert all(sample[0] >= before for sample in self.samples[number])
+
+    @staticmethod
+    def _crashing(pruner: Iterator[int]) -> list[int]:
+        """Killed within its first step: nothing is deleted, but from now on the bound holds."""
+        with pytest.MonkeyPatch.context() as patch, suppress(Crash):
+            patch.setattr(readings_pruned, "send", Mock(side_effect=Crash))
+            next(pruner)
+        return []
+
     @rule(number=numbers, token=st.integers(0, 9))
     def leave_marks_of_builders_long_gone(self, number: int, token: int) -> None:
         some = Rollup.objects.filter(device=self.devices[number], count__gt=token)
@@ -198,6 +228,12 @@ class Rollups(RuleBasedStateMachine):
             }
 
     def _store(self, number: int, samples: list[Sample]) -> None:
+        """All of them or, where some are not kept any more, first none and then the others."""
+        if early := [place for place, sample in enumerate(samples) if sample[0] < self.pruned[number]]:
+            with pytest.raises(BeforeRetention) as refused:
+                store_rows([Row(self.devices[number].pk, *sample) for sample in samples])
+            assert refused.value.positions == early
+            samples = [sample for sample in samples if sample[0] >= self.pruned[number]]
         new = set(samples) - self.samples[number]
         assert store_rows([Row(self.devices[number].pk, *sample) for sample in samples]) == len(new)
         self.samples[number] |= new

@@ -1,17 +1,19 @@
 """What Celery is told to do, and when; here its tasks are called as the functions that they are."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.conf import settings
+from django.conf import settings as django_settings
 from django.utils import timezone
 
 from analytics import analyses, building, tasks, wakeups
+from analytics.embedded import Runner
 from analytics.models import Analysis, Rollup
 from config.celery import app
-from devices.models import Device, Figure
+from devices.models import Device, Figure, Reading
 from tests.helpers import stored
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +32,7 @@ def overdue(analysis: Analysis) -> None:
 
 def test_everything_on_the_schedule_is_a_task_and_expires() -> None:
     app.loader.import_default_modules()
-    for entry in settings.CELERY_BEAT_SCHEDULE.values():
+    for entry in django_settings.CELERY_BEAT_SCHEDULE.values():
         assert entry["task"] in app.tasks
         assert entry["options"]["expires"] > 0
 
@@ -79,6 +81,18 @@ def test_pruning_is_a_task(analysis: Analysis) -> None:
     Analysis.objects.update(finished_at=timezone.now() - timedelta(days=1000))
     tasks.prune_analyses()
     assert not Analysis.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "look_after", [tasks.prune_readings, lambda: Runner()._look_after()], ids=["worker", "service"]
+)
+def test_readings_are_pruned_by_a_worker_or_by_the_service_itself(
+    device: Device, settings: Any, look_after: Callable[[], None]
+) -> None:
+    settings.READING_RETENTION_DAYS = 30
+    stored(device, (0, 1, 2, 3))
+    look_after()
+    assert not Reading.objects.exists()
 
 
 def test_rollups_are_built_by_a_task(device: Device, other_device: Device, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,8 @@ def test_every_wrong_variable_is_named_at_once() -> None:
         ("CACHE_URL", "memcached://host:11211"),
         ("BROKER_URL", "localhost:6379"),
         ("ANALYSIS_RETENTION_DAYS", "-1"),
+        ("READING_RETENTION_DAYS", "-1"),
+        ("READING_RETENTION_DAYS", "36501"),
     ],
 )
 def test_a_wrong_variable_is_refused_by_name(name: str, value: str) -> None:

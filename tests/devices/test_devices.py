@@ -30,6 +30,7 @@ def test_a_new_device_belongs_to_the_caller_and_shows_its_key_once(api: APIClien
         "description": "",
         "timezone": "Asia/Kathmandu",
         "expected_interval": 0.03125,
+        "retention_days": None,
         "is_active": True,
         "created_at": None,
     }
@@ -81,6 +82,9 @@ def test_a_superuser_who_changes_a_device_leaves_it_with_its_owner(
         ("expected_interval", 0, "min_value"),
         ("expected_interval", float("nan"), "invalid"),
         ("expected_interval", 1e300, "max_value"),
+        ("retention_days", 0, "min_value"),
+        ("retention_days", 36_501, "max_value"),
+        ("retention_days", 1.5, "invalid"),
         ("is_active", "perhaps", "invalid"),
         ("owner", 2**70, "does_not_exist"),
         ("owner", [], "incorrect_type"),

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from devices import formats, ingest
 from devices.columns import Columns, NotSimple
+from devices.ingest import BeforeRetention
 from devices.models import Device
 from devices.rows import OWN_FIELDS, WHOLE_ROW, InvalidRow, Row
 from users.models import User
@@ -79,7 +80,7 @@ class Command(BaseCommand):
         """Store the readings of some lines. A bad line is passed over or ends the import after those before it."""
         try:
             self._store(self._quickly(b"".join(lines)))
-        except (NotSimple, BadName):
+        except (NotSimple, BadName, BeforeRetention):
             self._strictly(first_line, lines)
 
     def _quickly(self, body: bytes) -> Columns:
@@ -89,17 +90,28 @@ class Command(BaseCommand):
         return replace(readings, device=np.array([ids[name] for name in cells["device"]], dtype=np.int64))
 
     def _strictly(self, first_line: int, lines: list[bytes]) -> None:
-        good = []
+        good: dict[int, Row] = {}
         for line, fields in enumerate(formats.csv_rows(lines, self.names), first_line):
             try:
                 if fields is not None:
-                    good.append(self._row(fields))
+                    good[line] = self._row(fields)
             except (InvalidRow, BadName) as error:
                 if not self.skip_bad_lines:
-                    self._store(Columns.of_rows(good))
-                    raise CommandError(f"Line {line}: {_reasons(error)} {self._report()}") from None
-                self._list_bad_line(line, error)
-        self._store(Columns.of_rows(good))
+                    self._store_lines(good)
+                self._bad_line(line, error)
+        self._store_lines(good)
+
+    def _store_lines(self, good: dict[int, Row]) -> None:
+        """Store the rows of some lines. Those of a time that is not kept any more are bad lines, after all."""
+        try:
+            self._store(Columns.of_rows(list(good.values())))
+        except BeforeRetention as error:
+            lines = list(good)
+            bad = {lines[position] for position in error.positions}
+            end = None if self.skip_bad_lines else error.positions[0]
+            self._store_lines({line: good[line] for line in lines[:end] if line not in bad})
+            for line in sorted(bad):
+                self._bad_line(line, InvalidRow(error.faults))
 
     def _row(self, fields: dict[str, str] | InvalidRow) -> Row:
         name = fields.pop("device") if isinstance(fields, dict) else ""
@@ -125,7 +137,9 @@ class Command(BaseCommand):
         self.created += ingest.store(readings)
         self.received += len(readings)
 
-    def _list_bad_line(self, line: int, error: Exception) -> None:
+    def _bad_line(self, line: int, error: Exception) -> None:
+        if not self.skip_bad_lines:
+            raise CommandError(f"Line {line}: {_reasons(error)} {self._report()}") from None
         self.bad += 1
         if self.bad <= BAD_LINES_LISTED:
             self.stderr.write(f"Line {line} skipped: {_reasons(error)}")

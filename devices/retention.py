@@ -1,0 +1,118 @@
+"""How long readings are kept, and how they go after that: in small steps, beside writers, builders and readers.
+
+First `pruned_before` rises, under the device's lock: whoever writes has committed before, or sees that what is earlier
+is not taken any more. Then the readings from before it go, oldest first, and in each step's own transaction what is
+made of them. So every answer agrees at any moment with the readings that are there, and whoever is stopped, at whatever
+point, has only left some to delete for the next run.
+"""
+
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from threading import Event
+from time import monotonic, sleep
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import OperationalError
+from django.db.models import OuterRef, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from devices.models import Device, DeviceState, Reading
+from devices.querysets import DeviceQuerySet
+from devices.reading_ids import microseconds
+from devices.signals import readings_pruned
+from devices.transactions import exclusive_device_lock, shared_device_locks
+from devices.values import FIRST_TIME
+
+STEP = 5_000  # readings; equal times go together, so it may be more
+CHUNK = 1_000  # devices looked at by one query
+
+
+class Due(NamedTuple):
+    """A device that is to keep nothing from before a time, and does, or has not said so yet."""
+
+    device_id: int
+    before: datetime
+
+
+def bound(days: int, now: datetime) -> datetime:
+    """The time from which on a device keeps its readings: a midnight, so that no hour or day is left in part."""
+    return (now - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def days_kept() -> Coalesce:
+    """For how many days a device keeps its readings, in a query of devices; 0: for good."""
+    return Coalesce("retention_days", Value(settings.READING_RETENTION_DAYS))
+
+
+def due(devices: DeviceQuerySet, now: datetime) -> Iterator[Due]:
+    """Those of the devices that have something to prune: a query for each thousand, with a look-up for each device."""
+    old = Reading.objects.filter(device=OuterRef("pk"), recorded_at__lt=bound(1, now))
+    oldest = Subquery(old.oldest_first().values("recorded_at")[:1])
+    kept = devices.annotate(days=days_kept(), oldest=oldest).filter(days__gt=0).order_by("pk")
+    rows = kept.values_list("pk", "days", "oldest", "state__pruned_before")
+    last = 0
+    while chunk := list(rows.filter(pk__gt=last)[:CHUNK]):
+        for device_id, kept_days, oldest_at, pruned_before in chunk:
+            before = bound(kept_days, now)
+            if pruned_before is None or pruned_before < before or (oldest_at is not None and oldest_at < before):
+                yield Due(device_id, before)
+        last = chunk[-1][0]
+
+
+def prune(device_id: int, before: datetime, step: int = STEP) -> Iterator[int]:
+    """Have a device keep nothing from before a time; yields after each step how many readings it has deleted.
+
+    Safe to stop at any point, and beside another one. Between steps it leaves the database to others for a while.
+    """
+    start = FIRST_TIME if refuse_before(device_id, before) else before
+    while start < before:
+        began = monotonic()
+        start, deleted = _delete_some(device_id, start, before, step)
+        pause = monotonic() - began
+        yield deleted
+        if start < before:
+            sleep(pause)
+
+
+def prune_for(seconds: float, stopping: Event) -> None:
+    """Prune what is due, for so long at most, or until it is to stop. Drawn by lot, each device has its turn."""
+    deadline = monotonic() + seconds
+    waiting = list(due(Device.objects.all(), timezone.now()))
+    random.shuffle(waiting)
+    for device_id, before in waiting:
+        with suppress(OperationalError):  # the next round goes on here
+            for _ in prune(device_id, before):
+                if monotonic() > deadline or stopping.is_set():
+                    return
+
+
+def refuse_before(device_id: int, before: datetime) -> bool:
+    """Have writers refuse what is from before a time, once this is committed; False where the device is gone."""
+    with exclusive_device_lock(device_id):
+        if not Device.objects.filter(pk=device_id).exists():
+            return False
+        state = DeviceState.objects.filter(device=device_id).first() or DeviceState(device_id=device_id)
+        state.pruned_before = max(state.pruned_before or before, before)
+        state.closed_until = max(state.closed_until or before, before)
+        state.save()
+    return True
+
+
+def _delete_some(device_id: int, start: datetime, before: datetime, limit: int) -> tuple[datetime, int]:
+    """Delete the oldest readings, about so many; returns the time from before which there is none left, and how many.
+
+    The caller knows that there is none from before `start`. The database would not: what is deleted stays in its index
+    for a while, and each step would pass over all that went before.
+    """
+    readings = Reading.objects.filter(device=device_id)
+    with shared_device_locks([device_id]):  # as a writer: nothing begins to be built meanwhile
+        times = readings.in_window(start, before).order_by("recorded_at").values_list("recorded_at", flat=True)
+        last = times[limit - 1 : limit].first()
+        stop = before if last is None else last + datetime.resolution
+        deleted = readings.in_window(start, stop).delete()[0]
+        readings_pruned.send(Reading, device_id=device_id, before=microseconds(stop))
+    return stop, deleted
