@@ -114,7 +114,9 @@ def months_between(start: datetime, end: datetime) -> list[str]:
 def count_to(limit: int, name: str, end: datetime | None = None) -> int:
     """How many readings of a partition lie before a time, or in all, counted no further than the limit."""
     end = end or datetime.max.replace(tzinfo=UTC)
-    count = statement("SELECT count(*) FROM (SELECT FROM {} WHERE recorded_at < {} LIMIT {}) AS counted", name, end, limit)
+    count = statement(
+        "SELECT count(*) FROM (SELECT FROM {} WHERE recorded_at < {} LIMIT {}) AS counted", name, end, limit
+    )
     return int(fetch(count)[0][0])
 
 

@@ -31,7 +31,8 @@ DEVICES = 10  # of the readings that are there before
 SENSORS, ROWS = 3, 200
 PAUSE = 0.02  # seconds between two requests of a caller
 HISTORY = """
-INSERT INTO devices_reading SELECT %(device)s, now() - interval '1 day' - n * interval '10 seconds',
+INSERT INTO devices_reading (device_id, recorded_at, x, y, z)
+SELECT %(device)s, now() - interval '1 day' - n * interval '10 seconds',
        round(random()::numeric, 4), round(random()::numeric, 4), round(random()::numeric, 4)
 FROM generate_series(%(number)s, 1, -1) AS n
 """
