@@ -129,7 +129,8 @@ def statement(text: LiteralString, *parts: object) -> str:
 def fetch(query: str, parameters: Sequence[Any] | None = None) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
-        return cursor.fetchall()
+        found: list[Any] = cursor.fetchall()
+    return found
 
 
 def time_in(expression: str) -> datetime:

@@ -35,7 +35,7 @@ class Ahead(NamedTuple):
     """How many readings of a device lie past a time, and the last of their times."""
 
     device_id: int
-    count: int
+    number: int
     last: datetime
 
 
@@ -118,7 +118,7 @@ def _later_boundary(far: Sequence[Ahead], now: datetime) -> datetime:
     last = max(device.last for device in far)
     if last < month_of(now, MOST_MONTHS_LATER):
         return month_of(last, 1)
-    named = ", ".join(f"{device.device_id} ({device.count:,}, until {device.last.isoformat()})" for device in far[:10])
+    named = ", ".join(f"{device.device_id} ({device.number:,}, until {device.last.isoformat()})" for device in far[:10])
     more = f", and of {len(far) - 10} more devices" if len(far) > 10 else ""
     raise CannotPartition(
         f"Readings have times far ahead, of devices {named}{more}. Set these clocks right and delete what is wrong; or "

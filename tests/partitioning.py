@@ -100,7 +100,11 @@ class Report:
         for when, asked in self.phases(what).items():
             times = sorted(one.seconds * 1000 for one in asked if one.status != 503)
             refused = [one.seconds * 1000 for one in asked if one.status == 503]
-            high = statistics.quantiles(times, n=100)[98] if len(times) > 1 else max(times, default=0.0)
+            high = (
+                statistics.quantiles(times, n=100, method="inclusive")[98]
+                if len(times) > 1
+                else max(times, default=0.0)
+            )
             longest = max([*times, *refused], default=0.0)
             middle = statistics.median(times) if times else 0.0
             yield f"| {what} | {when} | {len(times)} | {len(refused)} | {middle:.0f} | {high:.0f} | {longest:.0f} |"

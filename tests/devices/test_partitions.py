@@ -14,6 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, models, transaction
 from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
 from rest_framework.test import APIClient
 
 from analytics import building
@@ -28,7 +29,7 @@ from devices.rows import Row
 from devices.transactions import snapshot
 from devices.turning import standing_check
 from tests import partitioned
-from tests.analytics.test_rollup_stateful import Rollups, run_state_machine_as_test, thoroughly
+from tests.analytics.test_rollup_stateful import Rollups, thoroughly
 from tests.helpers import client_of, client_of_device, fields, send, store_rows
 from users.models import User
 
@@ -129,7 +130,7 @@ def test_what_was_stopped_after_any_step_goes_on(device: Device, steps: int) -> 
     begun = turning.turn_over(NOW)
     for _ in range(steps):
         next(begun)
-    begun.close()
+    del begun
     store_rows([row_at(device, NOW, x=9.0)])
     assert len(turn_over()) == 3 - steps
     assert (partitions.partitions(), len(times(device)), standing_check()) == (TURNED_OVER, 2, None)
@@ -138,7 +139,7 @@ def test_what_was_stopped_after_any_step_goes_on(device: Device, steps: int) -> 
 def test_the_command_goes_on_months_after_it_was_stopped(device: Device) -> None:
     begun = turning.turn_over(NOW)
     next(begun)
-    begun.close()
+    del begun
     later = datetime(2026, 12, 31, tzinfo=UTC)
     turn_over(later)
     assert partitions.partitions()[0].end == datetime(2027, 2, 1, tzinfo=UTC)
