@@ -15,7 +15,7 @@ from devices import figures, retention
 POLL = 2.0  # seconds; what another process has accepted, or left behind
 SWEEP = 5.0
 PRUNE = 3600.0
-PRUNE_READINGS, PRUNING_SECONDS = 600.0, 5.0  # how often, and for how long at most
+PRUNE_READINGS, PRUNING_SECONDS = 60.0, 5.0  # how often, and for how long at most
 PATIENCE = 10.0
 
 logger = logging.getLogger(__name__)

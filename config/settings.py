@@ -249,7 +249,7 @@ CELERY_BEAT_SCHEDULE = {
     "build rollups": {"task": "analytics.tasks.build_rollups", "schedule": 60, "options": {"expires": 60}},
     "refresh figures": {"task": "analytics.tasks.refresh_figures", "schedule": 60, "options": {"expires": 60}},
     "prune readings": {
-        "task": "analytics.tasks.prune_readings", "schedule": crontab(minute="*/10"), "options": {"expires": 600},
+        "task": "analytics.tasks.prune_readings", "schedule": 300, "options": {"expires": 300},
     },
     "keep months ahead": {
         "task": "analytics.tasks.keep_months_ahead", "schedule": crontab(hour="3", minute="41"),

@@ -27,7 +27,7 @@ from devices.signals import readings_pruned
 from devices.transactions import exclusive_device_lock, shared_device_locks
 from devices.values import FIRST_TIME
 
-STEP = 5_000  # readings; equal times go together, so it may be more
+STEP = 2_000  # readings: larger steps are faster, and hold others up. Equal times go together, so it may be more
 CHUNK = 1_000  # devices looked at by one query
 
 

@@ -378,7 +378,7 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=120, help="how long it is measured without pruning")
     parser.add_argument("--kills", type=int, default=5)
-    parser.add_argument("--step", type=int, default=5_000, help="readings that one transaction deletes")
+    parser.add_argument("--step", type=int, default=2_000, help="readings that one transaction deletes")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = vars(parser.parse_args())
     os.environ["DATABASE_URL"] = ""  # it makes its own

@@ -124,8 +124,8 @@ class Writers:
     def builder(self) -> None:
         roll_up(self.device, LATER)
 
-    def pruner(self) -> None:
-        list(prune(self.device.pk, PRUNED, step=20))
+    def pruner(self, step: int = 1000) -> None:
+        list(prune(self.device.pk, PRUNED, step))
 
     def named(self, name: str) -> Callable[[], None]:
         writer: Callable[[], None] = getattr(self, name)
@@ -399,7 +399,7 @@ def a_builder_mends(writers: Writers) -> None:
 
 def a_late_reading_comes_and_is_rolled_up(writers: Writers) -> None:
     """It marks the day and the thirty days, after the pruner has deleted what was there, and they are built."""
-    stored(writers.device, (7100.5, 1e6, 2, 3))
+    stored(writers.device, (7300.5, 1e6, 2, 3))
     roll_up(writers.device, LATER)
 
 
@@ -431,7 +431,8 @@ def test_a_pruner_is_held(callers: Callers, writers: Writers, place: str, other:
     if other is a_builder_mends:
         stored(writers.device, (7100.5, -1e6, 5, 5))
     gate = PRUNING_PLACES[place](callers)
-    callers.meanwhile(gate, writers.pruner, partial(other, writers))
+    step = 20 if place == "between_two_steps" else 1000
+    callers.meanwhile(gate, partial(writers.pruner, step), partial(other, writers))
     assert not Reading.objects.filter(recorded_at__lt=PRUNED).exists()
     everything_is_true(writers.device)
 
