@@ -32,7 +32,7 @@ SENSORS, ROWS = 3, 200
 PAUSE = 0.02  # seconds between two requests of a caller
 HISTORY = """
 INSERT INTO devices_reading (device_id, recorded_at, x, y, z)
-SELECT %(device)s, now() - interval '1 day' - n * interval '10 seconds',
+SELECT %(device)s, now() - interval '1 day' - n * interval '1 second',
        round(random()::numeric, 4), round(random()::numeric, 4), round(random()::numeric, 4)
 FROM generate_series(%(number)s, 1, -1) AS n
 """
@@ -173,11 +173,11 @@ def writer(service: Service, account: Account, rows: int) -> Caller:
 
 
 def readers(service: Service, owner: Account, devices: list[int]) -> list[Caller]:
-    start = (datetime.now(UTC) - timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    start = (datetime.now(UTC) - timedelta(days=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
     paths = {
         "the newest reading": "/api/v1/devices/{}/latest/",
         "a page of readings": f"/api/v1/devices/{{}}/readings/?start_time={start}",
-        "figures of 30 days": f"/api/v1/devices/{{}}/analytics/?start_time={start}",
+        "figures of 5 days": f"/api/v1/devices/{{}}/analytics/?start_time={start}",
     }
     headers = {"Authorization": f"Token {owner.token}"}
 

@@ -12,4 +12,4 @@ from tests.partitioned import PARTITIONED
 def test_a_table_is_turned_over_under_its_callers() -> None:
     report = partitioning.run(readings=20_000, seconds=1)
     assert report.output.count("\n") == 3
-    assert all(asked for what in ("a reading", "figures of 30 days") for asked in report.phases(what).values())
+    assert all(asked for what in ("a reading", "figures of 5 days") for asked in report.phases(what).values())

@@ -17,7 +17,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from rest_framework.test import APIClient
 
-from analytics import building
+from analytics import building, tasks
 from analytics.models import Rollup
 from analytics.periods import Level
 from analytics.summaries import summarize
@@ -369,8 +369,14 @@ def test_with_the_months_there_nothing_is_done() -> None:
 
 
 def test_a_plain_table_stays_plain() -> None:
-    keep_ahead(NOW)
+    tasks.keep_months_ahead()
     assert partitions.partitions() == []
+
+
+def test_a_worker_makes_the_months_ahead() -> None:
+    turn_over(datetime(2026, 1, 1, tzinfo=UTC))
+    tasks.keep_months_ahead()
+    assert partitions.partitions()[-1].start == month_of(datetime.now(UTC), partitions.AHEAD + 1)
 
 
 @pytest.mark.usefixtures("turned_over")
