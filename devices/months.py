@@ -17,6 +17,7 @@ from devices.partitions import (
     CannotPartition,
     Partition,
     Step,
+    alone,
     count_to,
     fetch,
     month_of,
@@ -34,8 +35,10 @@ MOST_MOVED = 100_000  # readings that a lock is held for
 
 def keep_ahead(now: datetime) -> None:
     """Make the months ahead that are missing, if the table is partitioned: to be asked at any time."""
-    for step in steps_ahead(now) if partitions() else []:
-        step.run()
+    if partitions():
+        with alone():
+            for step in steps_ahead(now):
+                step.run()
 
 
 def steps_ahead(now: datetime, ahead: int = AHEAD, hold_writers: bool = False) -> list[Step]:

@@ -12,7 +12,8 @@ for long. A reader of `snapshot()` holds the table from before its snapshot on: 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, sleep
@@ -24,6 +25,7 @@ from psycopg import sql
 
 TABLE, EARLIER, LATER = "devices_reading", "devices_reading_earlier", "devices_reading_later"
 AHEAD = 3  # months
+LOCK_CLASS = 0x70617274  # "part" in ASCII: keeps clear of the advisory locks of others
 # So long writers and readers may queue behind a try. More than PostgreSQL's deadlock_timeout of a second: then an
 # autovacuum that is in the way is cancelled.
 LOCK_TIMEOUT = "1500ms"
@@ -80,6 +82,17 @@ class Step:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
             for statement in self.statements:
                 cursor.execute(statement)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Raises CannotPartition where another process is at work on the partitions."""
+    if not fetch("SELECT pg_try_advisory_lock(%s, 0)", [LOCK_CLASS])[0][0]:
+        raise CannotPartition("Another command, or a worker, is at work on the partitions.")
+    try:
+        yield
+    finally:
+        fetch("SELECT pg_advisory_unlock(%s, 0)", [LOCK_CLASS])
 
 
 def partitions() -> list[Partition]:

@@ -182,6 +182,13 @@ def test_a_dry_run_prints_every_statement_and_executes_none(device: Device, capl
     assert partitions.partitions()[0].name == "devices_reading_earlier"
 
 
+def test_two_commands_do_not_work_on_it_at_once() -> None:
+    with ThreadPoolExecutor(1) as executor, holding(executor, partitions.alone()):
+        with pytest.raises(CommandError, match="Another command"):
+            command()
+        assert partitions.partitions() == []
+
+
 def test_sqlite_has_no_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "vendor", "sqlite")
     with pytest.raises(CommandError, match="on SQLite the table stays as it is"):

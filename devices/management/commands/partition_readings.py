@@ -40,7 +40,8 @@ class Command(BaseCommand):
             if dry_run:
                 self._print(_steps(now, ahead, drop, hold_writers))
             else:
-                self._run(now, ahead, drop, hold_writers)
+                with partitions.alone():
+                    self._run(now, ahead, drop, hold_writers)
         except CannotPartition as error:
             raise CommandError(str(error)) from None
 
