@@ -262,7 +262,7 @@ def filled(folder: Path, leave: int = 0) -> Iterator[None]:
 # Of a plain table, and of partitions.
 TABLES = (
     "SELECT CASE relkind WHEN 'r' THEN 'TABLE' ELSE 'INDEX' END, relname FROM pg_class "
-    "WHERE relname ~ '^devices_reading' AND relkind IN ('r', 'i')"
+    "WHERE relname ~ '^devices_reading' AND relkind IN ('r', 'i') AND relpersistence = 'p'"
 )
 
 

@@ -42,8 +42,6 @@ devices = [Device.objects.create(owner=user, name=f"Pump {{number}}") for number
 keys = [[device.pk, DeviceKey.issue(device)[1]] for device in devices]
 print(json.dumps([AuthToken.objects.create(user)[1], keys]))
 """
-KEEP = "from devices.models import Device; Device.objects.update(retention_days={days})"
-READY_ROLLUPS = "from analytics.models import Rollup; print(Rollup.objects.filter(status=Rollup.Status.READY).count())"
 # The history of a device, as `Known` reckons it.
 FILL = """
 INSERT INTO devices_reading (device_id, recorded_at, x, y, z)
@@ -51,13 +49,13 @@ SELECT %(device)s, %(start)s::timestamptz + n * interval '1 s' + (n >= %(half)s)
        (n * 7919 %% 100003)::float8 / 1000, (0 - n %% 1000)::float8 / 8, (n %% 17)::float8
 FROM generate_series(0::bigint, %(readings)s - 1) AS n
 """
-TOO_OLD = """
+COUNTS = """
 SELECT count(*) FILTER (WHERE recorded_at < %(bound)s), count(*) FROM devices_reading WHERE device_id = %(device)s
 """
 GAP = timedelta(days=1)  # at the bound: nothing depends on whether a midnight passes during the run
 BATCH = 500
 PAGE = 100
-PATIENCE = 600  # seconds for a run of the command
+PATIENCE = 3600  # seconds for a run of the command
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ class Report:
         usual, meanwhile = (self.seconds[kind][phase] for phase in ("usual", "pruning"))
         return float(np.percentile(meanwhile, 99) / np.percentile(usual, 99))
 
-    def summary(self) -> str:
+    def table(self) -> str:
         head = (
             "| milliseconds | usual: number | p50 | p99 | slowest | pruning: number | p50 | p99 | slowest | p99 ratio |"
             "\n|---|---|---|---|---|---|---|---|---|---|"
@@ -145,12 +143,14 @@ class Report:
             f"| {kind} | {_figures(phases['usual'])} | {_figures(phases['pruning'])} | {self.ratio(kind):.2f} |"
             for kind, phases in self.seconds.items()
         ]
-        end = (
+        return "\n".join([head, *rows])
+
+    def summary(self) -> str:
+        return (
             f"Seed {self.seed}: {self.deleted:,} readings deleted in {self.pruning:.0f} s, with {self.kills} kills; "
             f"{self.written:,} written in all. {self.checked:,} answers, each exactly that of what was left. "
             f"{self.rollups:,} rollups, all as the readings are."
         )
-        return "\n".join([head, *rows, "", end])
 
 
 def _figures(seconds: list[float]) -> str:
@@ -277,16 +277,15 @@ class Stack:
         self.cluster, self.service, self.history = cluster, service, history
         self.known = Known(history)
         self.command = ["prune_readings", "--step", str(step)]
-        token, keys = json.loads(self._shell(CREATE_DEVICES.format(devices=devices)))
+        created = self._manage("shell", "--verbosity", "0", "-c", CREATE_DEVICES.format(devices=devices))
+        token, keys = json.loads(created)
         self.token, self.keys = token, [(int(device_id), str(key)) for device_id, key in keys]
         for device_id, _ in self.keys:
             values = {"device": device_id, "start": self.known.start, "half": history.half}
             self._query(FILL, values | {"readings": history.readings})
+        _say("filled")
         self._manage("rollup", "--verbosity", "0")
         self._query("VACUUM ANALYZE")
-
-    def _shell(self, code: str) -> str:
-        return self._manage("shell", "--verbosity", "0", "-c", code)
 
     def _manage(self, *arguments: str) -> str:
         return manage(self.service.environment, *arguments)
@@ -308,6 +307,9 @@ class Stack:
         finally:
             process.kill()
             process.wait()
+
+    def keep(self, days: int) -> None:
+        self._query("UPDATE devices_device SET retention_days = %(days)s", {"days": days})
 
     def kill_a_pruner(self, seconds: float) -> None:
         """Begin to prune, and kill it so long after it has deleted something."""
@@ -333,12 +335,11 @@ class Stack:
         """Readings, rollups, answers, and that nothing old comes in again."""
         load.check()
         for device_id, _ in self.keys:
-            (counts,) = self._query(TOO_OLD, {"device": device_id, "bound": self.history.bound()})
+            (counts,) = self._query(COUNTS, {"device": device_id, "bound": self.history.bound()})
             assert counts == (0, self.history.readings - self.history.half + load.written[device_id]), counts
         load.report.deleted = len(self.keys) * self.history.half
-        for arguments in (["rollup"], ["verify_rollups"]):
-            self._manage(*arguments, "--verbosity", "0")
-        load.report.rollups = int(self._shell(READY_ROLLUPS))
+        self._manage("verify_rollups", "--verbosity", "0")
+        ((load.report.rollups,),) = self._query("SELECT count(*) FROM analytics_rollup WHERE status = 3")
         load.refused(self.known.time(self.known.half - 1))
 
 
@@ -354,11 +355,12 @@ def run(readings: int, devices: int, *, seconds: float, kills: int, step: int, s
                 callers = load.run(executor)
                 try:
                     time.sleep(seconds / 4)
-                    load.phase = "usual"
+                    load.phase = _say("usual")
                     time.sleep(seconds)
-                    stack._shell(KEEP.format(days=history.days))
-                    load.phase, begin = "pruning", time.monotonic()
+                    stack.keep(history.days)
+                    load.phase, begin = _say("pruning"), time.monotonic()
                     for _ in range(kills):
+                        _say("a kill")
                         stack.kill_a_pruner(chance.uniform(0, readings / 5_000_000))
                     stack.prune()
                     load.report.kills, load.report.pruning = kills, time.monotonic() - begin
@@ -366,10 +368,16 @@ def run(readings: int, devices: int, *, seconds: float, kills: int, step: int, s
                     load.end.set()
                 for caller in callers:
                     caller.result()
+            _say(f"over, to be checked\n{load.report.table()}")
             stack.check(load)
     finally:
         cluster.stop()
     return load.report
+
+
+def _say(what: str) -> str:
+    print(f"{datetime.now(UTC):%H:%M:%S} {what}", flush=True)
+    return what
 
 
 def main() -> None:

@@ -346,6 +346,24 @@ def test_a_builder_that_mends_comes_while_a_writer_is_held(
     everything_is_true(writers.device)
 
 
+def test_a_builder_mends_what_another_writer_marked_while_a_deletion_is_held(
+    callers: Callers, other_device: Device
+) -> None:
+    """There are too few readings for a rollup that the deletion could mark: another writer makes the first marks."""
+    stored(other_device, (1, 1e3, 1e3, 1e3), (2, 1e3, 1e3, 1e3), (3, 1e3, 1e3, 1e3))
+    roll_up(other_device, LATER)
+
+    def more_in_the_hour() -> None:
+        stored(other_device, *((second, second, 0, 0) for second in range(600, 900, 60)))
+        roll_up(other_device, LATER)
+
+    gate = callers.gate(readings_changed, "send", after=True)
+    deletion = partial(ingest.delete_window, other_device, at(0), at(60))
+    deleted, _ = callers.meanwhile(gate, deletion, more_in_the_hour)
+    assert deleted == 3
+    everything_is_true(other_device)
+
+
 @pytest.mark.parametrize("place", ["before_its_round_trip", "after_its_round_trip"])
 @pytest.mark.parametrize("now", [SOON, LATER], ids=["soon", "later"])
 def test_a_builder_comes_while_a_device_is_held_in_one_round_trip(
@@ -383,7 +401,6 @@ def test_a_builder_comes_while_the_deletion_of_the_device_is_held(
 PRUNING_PLACES: dict[str, Place] = {
     "before_its_bound": before(retention, "exclusive_device_lock"),
     "after_its_bound": before(retention, "_delete_some"),
-    "with_its_readings_gone_before_their_rollups": before(readings_pruned, "send"),
     "before_it_commits": after(readings_pruned, "send"),
     "between_two_steps": after(retention, "_delete_some"),
 }
@@ -407,10 +424,6 @@ def another_pruner_comes(writers: Writers) -> None:
     writers.pruner()
 
 
-def a_reader_comes(writers: Writers) -> None:
-    all_agrees(writers.device)
-
-
 def the_device_is_deleted(writers: Writers) -> None:
     writers.deletion_of_the_device()
 
@@ -418,7 +431,7 @@ def the_device_is_deleted(writers: Writers) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        a_builder_closes, a_builder_mends, a_late_reading_comes_and_is_rolled_up, another_pruner_comes, a_reader_comes,
+        a_builder_closes, a_builder_mends, a_late_reading_comes_and_is_rolled_up, another_pruner_comes,
         the_device_is_deleted,
     ],
 )  # fmt: skip
