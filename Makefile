@@ -4,7 +4,7 @@ BIN := .venv/bin
 GENERATED ?= clients/generated
 LONG := HYPOTHESIS_EXAMPLES=2000 SCHEMATHESIS_TIMES=10 FAULT_KILLS=200 SLOW_CALLERS=400 FAULT_POINTS=200
 
-.PHONY: run test test-long check bench kills faults pruning lock schema clients newcomer pictures loadtest dependencies
+.PHONY: run test test-long test-partitioned partitioning check bench kills faults pruning lock schema clients newcomer pictures loadtest dependencies
 
 run: .venv/base.stamp .env  ## the service on this machine, with something to look at in a new database
 	@$(BIN)/python manage.py migrate --verbosity 0
@@ -18,6 +18,12 @@ test: .venv/dev.stamp .venv/loadtest.stamp check  ## everything: checks, then th
 test-long: .venv/dev.stamp .venv/loadtest.stamp check  ## the same with the random campaigns at full length
 	$(LONG) TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 3
 	$(LONG) TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 3
+
+test-partitioned: .venv/dev.stamp .venv/loadtest.stamp  ## the suite on PostgreSQL with the readings in partitions
+	READINGS=partitioned TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 3
+
+partitioning: .venv/dev.stamp  ## ten million readings into partitions under callers; PARTITIONING="--readings 100000" for fewer
+	$(BIN)/python -m tests.partitioning $(PARTITIONING)
 
 bench: .venv/dev.stamp  ## speed as ratios, in one run on a PostgreSQL of its own
 	$(BIN)/python -m bench

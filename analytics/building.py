@@ -204,7 +204,7 @@ def _build(device_id: int, period: Period, token: int) -> int:
     key = (device_id, *period)
     mine = Rollup.objects.filter(pk=key, token=token, status=Rollup.Status.BUILDING)
     with snapshot():
-        content = _content(device_id, *period)
+        content = None if _is_given_up(device_id, *period) else _content(device_id, *period)
     if content is None:
         mine.delete()
         return 0
@@ -214,6 +214,15 @@ def _build(device_id: int, period: Period, token: int) -> int:
         figures |= {f"{name}_{figure}": value for figure, value in _figures(axis).items()}
     mine.update(status=Rollup.Status.READY, token=None, **figures)
     return content.size
+
+
+def _is_given_up(device_id: int, level: Level, start: int) -> bool:
+    """Whether a period begins before what a device keeps: of that the readings may be there yet, and go at any moment.
+
+    Only of the longest periods can the rest be kept.
+    """
+    begun = DeviceState.objects.filter(device=device_id, pruned_before__gt=from_microseconds(start))
+    return level == Level.MONTH and begun.exists()
 
 
 def _content(device_id: int, level: Level, start: int) -> _Content | None:

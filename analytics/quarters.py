@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from analytics.lookups import chunks, look_up, time_from, time_to
+from analytics.lookups import chunks, look_up, time_from, time_to, within
 from analytics.models import Rollup
 from analytics.packing import Packing
 from analytics.periods import MICROSECONDS, Level, floor
@@ -60,9 +60,9 @@ class _Ends(NamedTuple):
 _KNOWN = f"""
 SELECT wanted.column1, rollup.count,
        (SELECT min(recorded_at) FROM devices_reading WHERE device_id = wanted.column2
-        AND recorded_at >= wanted.column4 AND recorded_at < wanted.column5),
+        AND recorded_at >= wanted.column4 AND recorded_at < wanted.column5 AND {{within}}),
        (SELECT max(recorded_at) FROM devices_reading WHERE device_id = wanted.column2
-        AND recorded_at >= wanted.column4 AND recorded_at < wanted.column5)
+        AND recorded_at >= wanted.column4 AND recorded_at < wanted.column5 AND {{within}})
 FROM (VALUES {{values}}) AS wanted
 {{look_up}} analytics_rollup rollup
 WHERE rollup.device_id = wanted.column2 AND rollup.level = {Level.HOUR} AND rollup.period_start = wanted.column3
@@ -89,7 +89,8 @@ def _parts(span: Span) -> Iterator[_Part]:
 
 def _known(parts: Sequence[_Part]) -> Iterator[tuple[_Part, _Ends]]:
     rows = ((i, part.device_id, part.hour, time_to(part.start), time_to(part.stop)) for i, part in enumerate(parts))
-    for number, count, first, last in look_up(_KNOWN, rows):
+    times = within("recorded_at", ((part.start, part.stop) for part in parts))
+    for number, count, first, last in look_up(_KNOWN, rows, within=times):
         yield parts[number], _Ends(count, time_from(first), time_from(last))
 
 

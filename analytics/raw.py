@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from django.db import connection
 
-from analytics.lookups import chunks, look_up, time_to
+from analytics.lookups import chunks, look_up, time_to, within
 from analytics.tiling import Span
 from devices.columns import Floats, Integers, microseconds_of
 
@@ -65,7 +65,7 @@ SELECT wanted.column1 AS place, {time} AS recorded_at, reading.x, reading.y, rea
 FROM (VALUES {values}) AS wanted
 {look_up} devices_reading reading
 WHERE reading.device_id = wanted.column2
-AND reading.recorded_at >= wanted.column3 AND reading.recorded_at < wanted.column4 {as_one} reading
+AND reading.recorded_at >= wanted.column3 AND reading.recorded_at < wanted.column4 AND {within} {as_one} reading
 LIMIT {limit}
 """
 # Packed by the server, a row for each place: a row for each reading costs the client four times as much.
@@ -79,7 +79,7 @@ FROM ({_READINGS}) AS raw GROUP BY place
 def _of_postgresql(spans: Sequence[Span]) -> Iterator[tuple[int, Readings]]:
     rows = ((place, id, time_to(start), time_to(stop)) for place, id, start, stop in spans)
     limit = MAX_RAW["postgresql"] + 1
-    for place, times, *axes in look_up(_PACKED, rows, time="reading.recorded_at", limit=limit):
+    for place, times, *axes in look_up(_PACKED, rows, time="reading.recorded_at", limit=limit, within=_within(spans)):
         values = np.array([np.frombuffer(axis, ">f8") for axis in axes], dtype=np.float64)
         yield place, Readings(np.frombuffer(times, ">i8") + YEAR_2000, values)
 
@@ -88,11 +88,15 @@ def _of_sqlite(spans: Sequence[Span]) -> Iterator[tuple[int, Readings]]:
     rows = ((place, id, time_to(start), time_to(stop)) for place, id, start, stop in spans)
     by_place: dict[int, list[Any]] = defaultdict(list)
     as_text = "reading.recorded_at || ''"
-    for place, *reading in look_up(_READINGS, rows, time=as_text, limit=MAX_RAW["sqlite"] + 1):
+    for place, *reading in look_up(_READINGS, rows, time=as_text, limit=MAX_RAW["sqlite"] + 1, within=_within(spans)):
         by_place[place].append(reading)
     for place, readings in by_place.items():
         texts, *axes = zip(*readings, strict=True)
         yield place, Readings(microseconds_of([f"{text[:10]}T{text[11:]}Z" for text in texts]), np.array(axes))
+
+
+def _within(spans: Sequence[Span]) -> str:
+    return within("reading.recorded_at", ((span.start, span.stop) for span in spans))
 
 
 def _joined(parts: Sequence[Readings]) -> Readings:

@@ -11,7 +11,7 @@ from django.db import OperationalError
 
 from analytics import analyses, running, wakeups
 from analytics.building import build
-from devices import figures, retention
+from devices import figures, months, retention
 from devices.models import Device
 
 QUEUE = "analyses"
@@ -60,6 +60,11 @@ def build_rollups() -> None:
 @shared_task
 def prune_readings() -> None:
     retention.prune_for(PRUNING_SECONDS, Event())
+
+
+@shared_task
+def keep_months_ahead() -> None:
+    months.keep_ahead(datetime.now(UTC))
 
 
 def _messages_waiting() -> int:

@@ -7,9 +7,10 @@ second. What lies between is on the device's own page.
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
-from analytics.lookups import chunks, look_up, time_to
+from analytics.lookups import chunks, look_up, time_to, within
 from analytics.reference import AXES
 from devices.models import Device
 from devices.reading_ids import microseconds
@@ -20,7 +21,7 @@ WIDTH, HEIGHT, GAP = 56, 32, 12  # of an axis, and between two
 
 _FIRST_READING = """
 SELECT {axis} FROM devices_reading reading WHERE reading.device_id = wanted.column2
-AND reading.recorded_at >= wanted.column3 AND reading.recorded_at < wanted.column4
+AND reading.recorded_at >= wanted.column3 AND reading.recorded_at < wanted.column4 AND {{within}}
 ORDER BY reading.recorded_at, reading.x, reading.y, reading.z LIMIT 1
 """
 _SAMPLES = f"""
@@ -40,7 +41,7 @@ def thumbnails(devices: Sequence[Device], end_time: datetime) -> list[list[str]]
     ]
     samples: dict[int, list[tuple[int, Any]]] = defaultdict(list)
     for chunk in chunks(wanted):
-        for number, *axes in look_up(_SAMPLES, chunk):
+        for number, *axes in look_up(_SAMPLES, chunk, within=within("recorded_at", pairwise(edges))):
             if axes[0] is not None:
                 samples[number // POINTS].append((number % POINTS, axes))
     return [_paths(sorted(samples[place])) for place in range(len(devices))]

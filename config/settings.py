@@ -251,6 +251,10 @@ CELERY_BEAT_SCHEDULE = {
     "prune readings": {
         "task": "analytics.tasks.prune_readings", "schedule": 300, "options": {"expires": 300},
     },
+    "keep months ahead": {
+        "task": "analytics.tasks.keep_months_ahead", "schedule": crontab(hour="3", minute="41"),
+        "options": {"expires": 3600},
+    },
     "prune analyses": {
         "task": "analytics.tasks.prune_analyses", "schedule": crontab(minute="17"), "options": {"expires": 3600},
     },

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import Any
 
 from devices.querysets import ReadingQuerySet
 from devices.rows import Row
@@ -30,11 +31,11 @@ def _written(pages: Iterable[list[Row]], file_format: str) -> Iterator[bytes]:
 
 def _pages(readings: ReadingQuerySet) -> Iterator[list[Row]]:
     """By keyset, each in a query of its own: a slow reader holds no transaction and no connection's snapshot."""
-    rows = readings.oldest_first().values_list("device_id", "recorded_at", "x", "y", "z")
+    rows: Any = readings.oldest_first().values_list("device_id", "recorded_at", "x", "y", "z")
     page = [Row(*row) for row in rows[:PAGE]]
     while page:
         yield page
-        page = [Row(*row) for row in rows.filter(pk__gt=page[-1])[:PAGE]]
+        page = [Row(*row) for row in rows.after(page[-1])[:PAGE]]
 
 
 def _csv_line(row: Row) -> str:

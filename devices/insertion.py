@@ -3,8 +3,8 @@
 import struct
 
 import numpy as np
-from django.db import connection, transaction
-from django.db.utils import IntegrityError
+import psycopg
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from devices.columns import Columns
 
@@ -21,6 +21,10 @@ COPY_ROW = np.dtype(
 )
 MICROSECONDS_1970_TO_2000 = 946_684_800_000_000  # PostgreSQL counts from 2000
 STAGE = "devices_reading_stage"
+
+
+class BeingPartitioned(OperationalError):
+    """Readings lie past the boundary of a turning over that has begun, see `turning`: that passes."""
 
 
 def insert(readings: Columns) -> int:
@@ -40,7 +44,9 @@ def _insert_postgresql(readings: Columns) -> int:
     try:
         with transaction.atomic():
             _copy(packed, "devices_reading")
-    except IntegrityError:
+    except IntegrityError as error:
+        if isinstance(error.__cause__, psycopg.errors.CheckViolation):
+            raise BeingPartitioned from None
         return _insert_through_stage(packed)
     return len(readings)
 

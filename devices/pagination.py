@@ -24,9 +24,10 @@ class ReadingPagination(KeysetPagination):
         self.descending = str(queryset.query.order_by[0]).startswith("-") != backward
         return queryset.reverse() if backward else queryset
 
-    def after(self, queryset: QuerySet[Any], position: str) -> QuerySet[Any]:
-        beyond = "lt" if self.descending else "gt"
-        return queryset.filter(**{f"pk__{beyond}": (self.device_id, *reading_ids.decode(position))})
+    def after(self, queryset: Any, position: str) -> QuerySet[Any]:
+        key = (self.device_id, *reading_ids.decode(position))
+        beyond: QuerySet[Any] = queryset.before(key) if self.descending else queryset.after(key)
+        return beyond
 
 
 def page_before(readings: ReadingQuerySet, device: Device, before: str, size: int) -> tuple[list[Reading], str | None]:
@@ -35,7 +36,7 @@ def page_before(readings: ReadingQuerySet, device: Device, before: str, size: in
     `before` is such an id, or empty for the first page; Http404 for anything else.
     """
     try:
-        older = readings.filter(pk__lt=(device.pk, *reading_ids.decode(before))) if before else readings
+        older = readings.before((device.pk, *reading_ids.decode(before))) if before else readings
     except ValueError:
         raise Http404 from None
     page = list(older.newest_first()[: size + 1])

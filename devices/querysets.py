@@ -47,6 +47,13 @@ class ReadingQuerySet(models.QuerySet[Any]):
     def newest_first(self) -> Self:
         return self.order_by("-recorded_at", "-x", "-y", "-z")
 
+    def after(self, key: tuple[Any, ...]) -> Self:
+        """Those that follow a primary key in its order. Its time alone says which partitions there are to look into."""
+        return self.filter(pk__gt=key, recorded_at__gte=key[1])
+
+    def before(self, key: tuple[Any, ...]) -> Self:
+        return self.filter(pk__lt=key, recorded_at__lte=key[1])
+
     def purge(self, device_ids: Iterable[int], step: int = 20_000) -> int:
         """Delete all readings of devices that are gone, `step` rows a transaction; returns how many."""
         return sum(sum(iter(partial(_delete_some, device_id, step), 0)) for device_id in device_ids)

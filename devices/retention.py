@@ -43,12 +43,16 @@ def bound(days: int, now: datetime) -> datetime:
     return (now - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+def days_kept() -> Coalesce:
+    """For how many days a device keeps its readings, in a query of devices; 0: for good."""
+    return Coalesce("retention_days", Value(settings.READING_RETENTION_DAYS))
+
+
 def due(devices: DeviceQuerySet, now: datetime) -> Iterator[Due]:
     """Those of the devices that have something to prune: a query for each thousand, with a look-up for each device."""
-    days = Coalesce("retention_days", Value(settings.READING_RETENTION_DAYS))
     old = Reading.objects.filter(device=OuterRef("pk"), recorded_at__lt=bound(1, now))
     oldest = Subquery(old.oldest_first().values("recorded_at")[:1])
-    kept = devices.annotate(days=days, oldest=oldest).filter(days__gt=0).order_by("pk")
+    kept = devices.annotate(days=days_kept(), oldest=oldest).filter(days__gt=0).order_by("pk")
     rows = kept.values_list("pk", "days", "oldest", "state__pruned_before")
     last = 0
     while chunk := list(rows.filter(pk__gt=last)[:CHUNK]):
@@ -64,7 +68,7 @@ def prune(device_id: int, before: datetime, step: int = STEP) -> Iterator[int]:
 
     Safe to stop at any point, and beside another one. Between steps it leaves the database to others for a while.
     """
-    start = FIRST_TIME if _refuse_before(device_id, before) else before
+    start = FIRST_TIME if refuse_before(device_id, before) else before
     while start < before:
         began = monotonic()
         start, deleted = _delete_some(device_id, start, before, step)
@@ -86,7 +90,7 @@ def prune_for(seconds: float, stopping: Event) -> None:
                     return
 
 
-def _refuse_before(device_id: int, before: datetime) -> bool:
+def refuse_before(device_id: int, before: datetime) -> bool:
     """Have writers refuse what is from before a time, once this is committed; False where the device is gone."""
     with exclusive_device_lock(device_id):
         if not Device.objects.filter(pk=device_id).exists():

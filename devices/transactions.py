@@ -65,13 +65,18 @@ def without_waiting() -> Iterator[None]:
 def snapshot() -> Iterator[None]:
     """Reads that all see the same moment, and that hold no writer up.
 
+    The lock, which readers have in any case, has to be had before the snapshot is: what was moved between partitions,
+    or dropped, while this waited for it would be missing at its new place and gone from the old one.
     Inside a transaction, it is that transaction: a snapshot on SQLite, on PostgreSQL what its isolation makes it.
     """
     if connection.in_atomic_block or _in_deferred_transaction():
         yield
     elif connection.vendor == "postgresql":
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            cursor.execute(
+                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+                "LOCK TABLE ONLY devices_reading IN ACCESS SHARE MODE"
+            )
             yield
     else:
         with _deferred_transaction():

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import pytest_django
 from django.apps import apps
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
@@ -12,7 +13,9 @@ from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
 from devices.models import Device
+from tests import partitioned
 from tests.helpers import client_of
+from tests.partitioned import PARTITIONED
 from users import failures
 from users.models import User
 
@@ -36,6 +39,13 @@ def django_db_modify_db_settings(
     database = settings.DATABASES["default"]
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database.setdefault("TEST", {})["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> None:
+    if PARTITIONED:
+        with django_db_blocker.unblock():
+            partitioned.turn_over()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -259,7 +259,11 @@ def filled(folder: Path, leave: int = 0) -> Iterator[None]:
         ballast.unlink()
 
 
-TABLES = {"TABLE": "devices_reading", "INDEX": "devices_reading_pkey"}
+# Of a plain table, and of partitions.
+TABLES = (
+    "SELECT CASE relkind WHEN 'r' THEN 'TABLE' ELSE 'INDEX' END, relname FROM pg_class "
+    "WHERE relname ~ '^devices_reading' AND relkind IN ('r', 'i') AND relpersistence = 'p'"
+)
 
 
 @contextmanager
@@ -270,7 +274,7 @@ def tables_on(disk: Path, cluster: Cluster) -> Iterator[None]:
         yield
     finally:
         with psycopg.connect(cluster.url, autocommit=True) as administrator:
-            for kind, name in TABLES.items():
+            for kind, name in administrator.execute(TABLES).fetchall():
                 administrator.execute(f"ALTER {kind} {name} SET TABLESPACE pg_default")
             administrator.execute("DROP TABLESPACE small")
         place.rmdir()
@@ -285,7 +289,7 @@ def move_tables(disk: Path, cluster: Cluster) -> Path:
         shutil.chown(place, cluster.user)
     with psycopg.connect(cluster.url, autocommit=True) as administrator:
         administrator.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
-        for kind, name in TABLES.items():
+        for kind, name in administrator.execute(TABLES).fetchall():
             administrator.execute(f"ALTER {kind} {name} SET TABLESPACE small")
     return place
 

@@ -19,6 +19,8 @@ from urllib.request import urlopen
 
 import psycopg
 
+from tests.partitioned import PARTITIONED
+
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA_TYPES = {"json": "application/json", "ndjson": "application/x-ndjson", "csv": "text/csv"}
 CREATE_ACCOUNT = """
@@ -99,6 +101,8 @@ def serving(**environment: str) -> Iterator[Service]:
         }
         whole = os.environ | defaults | environment
         manage(whole, "migrate", "--verbosity", "0")
+        if PARTITIONED and whole["DATABASE_URL"].startswith("postgresql"):
+            manage(whole, "shell", "--verbosity", "0", "-c", "from tests import partitioned; partitioned.turn_over()")
         with _gunicorn(whole, Path(folder) / "log") as service:
             service.wait_until_ready()
             yield service
