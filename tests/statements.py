@@ -35,15 +35,18 @@ ROW_LOCK = re.compile(r"\bFOR (NO KEY UPDATE|UPDATE|SHARE|KEY SHARE)\b")
 
 def record(folder: Path) -> None:
     """From now on keep in a folder what this process sends to PostgreSQL, by whichever way: each statement once."""
-    met: set[int] = set()
+    met: set[int] = set()  # hashes of texts: some are long
+    kept: set[str] = set()
 
     def note(query: Any) -> None:
         text = query if isinstance(query, str) else str(query)
         if not MENTIONED.search(text) or hash(text) in met or (origin := _origin()) is None:
             return
         met.add(hash(text))
-        with (folder / str(os.getpid())).open("a") as file:
-            file.write(json.dumps([folded(text), origin]) + "\n")
+        if (statement := folded(text)) not in kept:
+            kept.add(statement)
+            with (folder / str(os.getpid())).open("a") as file:
+                file.write(json.dumps([statement, origin]) + "\n")
 
     for cursor in (psycopg.Cursor, psycopg.ServerCursor):
         for name in {"execute", "executemany", "copy"} & vars(cursor).keys():
