@@ -35,6 +35,11 @@ class Copied:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else None
 
+    def let_answers_end(self, within: str = "-1") -> None:
+        """What comes from the primary waits for what is read, for so long; -1: for ever."""
+        self.on_standby(f"ALTER SYSTEM SET max_standby_streaming_delay = {within}")
+        self.on_standby("SELECT pg_reload_conf()")
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """The standby stays as it is."""
@@ -63,7 +68,9 @@ def copied() -> Iterator[Copied]:
         stack.callback(standby.stop)
         urls = {"DATABASE_URL": primary.url, "REPLICA_DATABASE_URL": standby.url}
         service = stack.enter_context(serving(**urls, GUNICORN_CMD_ARGS="--workers 1", METRICS_TOKEN="m" * 32))
-        yield Copied(primary, standby, service, service.create_account())
+        copied = Copied(primary, standby, service, service.create_account())
+        copied.let_answers_end()
+        yield copied
 
 
 class Caller:
@@ -140,17 +147,17 @@ def test_the_lag_is_a_metric(copied: Copied, caller: Caller) -> None:
 
 def test_a_conflict_with_what_comes_from_the_primary_is_503(copied: Copied, caller: Caller) -> None:
     """The statement waits for a lock of the primary's, and what it has read before is locked there too."""
-    copied.on_standby("ALTER SYSTEM SET max_standby_streaming_delay = 0")
-    copied.on_standby("SELECT pg_reload_conf()")
     with psycopg.connect(copied.primary.url) as first, psycopg.connect(copied.primary.url) as second:
         first.execute("LOCK TABLE analytics_rollup")
         copied.catch_up()
         with ThreadPoolExecutor(1) as executor:
             asked = executor.submit(caller.ask, "GET", f"{caller.me}/analytics/")
             wait_until(lambda: bool(copied.on_standby("SELECT 1 FROM pg_locks WHERE NOT granted")))
+            copied.let_answers_end(within="0")
             second.execute("LOCK TABLE devices_device")
             second.commit()
             answer = asked.result()
+            copied.let_answers_end()
     assert (answer.status, "retry-after" in answer.headers) == (503, True)
     assert "conflict with recovery" in copied.service.log.read_text()
     wait_until(lambda: caller.ask("GET", f"{caller.me}/analytics/").status == 200)
