@@ -35,20 +35,20 @@ def post_worker_init(worker: Any) -> None:
 
     embedded.start()
 
-    from config import metrics  # noqa: PLC0415
+    from config import metrics  # noqa: PLC0415  # its folder is not there before
 
     metrics.watch_pool()
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    from analytics import embedded  # noqa: PLC0415
+    from analytics import embedded  # noqa: PLC0415  # as above
 
     embedded.stop()
 
 
 def child_exit(server: Any, worker: Any) -> None:
     """In the master: what a process had, such as connections, goes with it; what it has counted stays."""
-    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  # nor is here
 
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 

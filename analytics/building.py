@@ -4,10 +4,11 @@ Closing. A writer holds its device's lock shared, and reads `closed_until` after
 `closed_until` under the same lock, exclusively: so it has waited for all who took the time for open, and all who come
 later know that it is closed, and make the rollups of what they change STALE in their own transaction.
 
-Building. The builder marks a period BUILDING with a token of its own and commits; takes a snapshot after that; sorts
-the readings that the snapshot shows; and makes the rollup READY where it is still BUILDING with that token. A writer
-whose readings the snapshot does not show commits after it was taken. Its mark, in the same commit, comes before the
-rollup becomes READY, which then fails, or after, and makes it STALE.
+Building. The builder marks a period BUILDING with a token of its own, under the same lock: who came before has
+committed, and who comes later finds a row to mark. It takes a snapshot after that; sorts the readings that the snapshot
+shows; and makes the rollup READY where it is still BUILDING with that token. A writer whose readings the snapshot does
+not show commits after it was taken. Its mark, in the same commit, comes before the rollup becomes READY, which then
+fails, or after, and makes it STALE.
 """
 
 import math
@@ -90,35 +91,55 @@ def repair(rollup: Rollup) -> None:
 
 def _close(device_id: int, until: int) -> Iterator[int]:
     """Close the time until `until`, a day at a time, and build the rollups of what is closed."""
-    state = DeviceState.objects.filter(device=device_id).first()
-    closed = microseconds(state.closed_until) if state else FIRST_MICROSECOND
-    while (first := _first_reading(device_id, closed, until)) is not None:
-        start, stop = floor(first, Level.HOUR), min(ceiling(first + 1, Level.DAY), until)
-        count = (
-            Reading.objects.filter(device=device_id)
-            .in_window(from_microseconds(start), from_microseconds(stop))
-            .count()
-        )
-        _close_step(device_id, closed, stop, _hours(start, stop) if count >= FEWEST else [])
-        yield count
-        closed = stop
-    if closed < until and closed != FIRST_MICROSECOND:
-        _close_step(device_id, closed, until, [])
-
-
-def _close_step(device_id: int, closed: int, stop: int, hours: list[Period]) -> None:
-    """Raise `closed_until` from `closed` to `stop`, and build these hours and the longer periods that have ended."""
-    periods = hours + [period for level in (Level.DAY, Level.MONTH) for period in _ended(level, closed, stop)]
-    token = secrets.randbits(63)
-    with exclusive_device_lock(device_id):
-        # Another builder may have gone further: `closed_until` never falls, and who overtook has built it.
-        overtaken = DeviceState.objects.filter(device=device_id, closed_until__gte=from_microseconds(stop)).exists()
-        if overtaken or not Device.objects.filter(pk=device_id).exists():
+    closed = _closed_until(device_id)
+    if closed == FIRST_MICROSECOND and _first_reading(device_id, closed, until) is None:
+        return  # nothing has come yet
+    while _closed_until(device_id) < until:
+        token = secrets.randbits(63)
+        step = _close_step(device_id, until, token)
+        if step is None:
             return
+        for period in step.periods:
+            _build(device_id, period, token)
+        yield _readings(device_id, step.start, step.stop).count()
+
+
+class _Step(NamedTuple):
+    """What was closed: all before `stop`, where nothing was between what was closed before and `start`."""
+
+    start: int
+    stop: int
+    periods: list[Period]
+
+
+def _close_step(device_id: int, until: int, token: int) -> _Step | None:
+    """Raise `closed_until` past the next reading, to the end of its day at most, and mark what is to be built then.
+
+    Under the lock from the first look on: what comes in between would be closed and not built. None where nothing is
+    left to do: the device has gone, or another builder has been faster.
+    """
+    with exclusive_device_lock(device_id):
+        closed = _closed_until(device_id)
+        if closed >= until or not Device.objects.filter(pk=device_id).exists():
+            return None
+        first = _first_reading(device_id, closed, until)
+        start = until if first is None else floor(first, Level.HOUR)
+        stop = until if first is None else min(ceiling(first + 1, Level.DAY), until)
+        filled = start if _has_enough(device_id, start, stop) else stop
+        periods = [
+            (level, period_start)
+            for level in Level
+            # A day, or less, of which nothing was closed before, has no more readings than the step has.
+            for period_start in _ended(level, closed, filled if level <= Level.DAY else start, stop)
+        ]
         DeviceState.objects.update_or_create(device_id=device_id, defaults={"closed_until": from_microseconds(stop)})
         _mark(device_id, periods, Rollup.Status.BUILDING, token)
-    for period in periods:
-        _build(device_id, period, token)
+    return _Step(start, stop, periods)
+
+
+def _closed_until(device_id: int) -> int:
+    closed = DeviceState.objects.filter(device=device_id).values_list("closed_until", flat=True).first()
+    return FIRST_MICROSECOND if closed is None else microseconds(closed)
 
 
 def _mend(device_id: int) -> Iterator[int]:
@@ -127,18 +148,24 @@ def _mend(device_id: int) -> Iterator[int]:
     A late reading marks the day and the month too that it is in. These wait until they are over: readings that come in
     time tell nobody, and would be missing.
     """
-    state = DeviceState.objects.filter(device=device_id).first()
-    if state is None:
-        return
+    closed = _closed_until(device_id)
     for level in Level:
-        over = microseconds(state.closed_until) - level * MICROSECONDS
+        over = closed - level * MICROSECONDS
         unready = Rollup.objects.filter(device=device_id, level=level, status__lt=Rollup.Status.READY)
         for start in list(unready.filter(period_start__lte=over).values_list("period_start", flat=True)):
             token = secrets.randbits(63)
-            # Not made anew: with its device it may have gone meanwhile.
-            claimed = Rollup.objects.filter(pk=(device_id, level, start), status__lt=Rollup.Status.READY)
-            if claimed.update(status=Rollup.Status.BUILDING, token=token):
+            if _claim(device_id, (level, start), token):
                 yield _build(device_id, (level, start), token)
+
+
+def _claim(device_id: int, period: Period, token: int) -> int:
+    """Mark what is not READY as BUILDING; 0 where it is READY by now, or gone with its device.
+
+    Under the lock: a writer who removed readings before there was a row to be marked must have committed.
+    """
+    with exclusive_device_lock(device_id):
+        unready = Rollup.objects.filter(pk=(device_id, *period), status__lt=Rollup.Status.READY)
+        return int(unready.update(status=Rollup.Status.BUILDING, token=token))
 
 
 class _Axis(NamedTuple):
@@ -280,14 +307,11 @@ def _starts(times: Integers, level: Level) -> list[int]:
     return starts
 
 
-def _hours(start: int, stop: int) -> list[Period]:
-    return [(Level.HOUR, hour) for hour in range(start, stop, Level.HOUR * MICROSECONDS)]
-
-
-def _ended(level: Level, closed: int, stop: int) -> list[Period]:
-    """The periods that end after `closed` and not after `stop`, and may have readings: what lies between has none."""
-    starts = {floor(closed - 1, level), floor(stop - 1, level)}
-    return [(level, start) for start in sorted(starts) if closed < start + level * MICROSECONDS <= stop]
+def _ended(level: Level, closed: int, start: int, stop: int) -> list[int]:
+    """The periods that end after `closed` and not after `stop`, but for those from `closed` to `start`."""
+    length = level * MICROSECONDS
+    starts = {floor(closed - 1, level), *range(floor(start, level), stop, length)}
+    return sorted(first for first in starts if closed < first + length <= stop)
 
 
 def _first_reading(device_id: int, start: int, stop: int) -> int | None:
@@ -295,6 +319,10 @@ def _first_reading(device_id: int, start: int, stop: int) -> int | None:
         return None
     first = _readings(device_id, start, stop).aggregate(first=Min("recorded_at"))["first"]
     return None if first is None else microseconds(first)
+
+
+def _has_enough(device_id: int, start: int, stop: int) -> bool:
+    return _readings(device_id, start, stop)[:FEWEST].count() == FEWEST
 
 
 def _readings(device_id: int, start: int, stop: int) -> ReadingQuerySet:

@@ -59,7 +59,7 @@ class Runner(Thread):
 
 def start(**signal: Any) -> None:
     """Have a runner in this process, where there is no broker. Called in processes that serve, after any fork."""
-    global _runner  # noqa: PLW0603
+    global _runner  # noqa: PLW0603  # one for the process
     if settings.BROKER_URL or (_runner is not None and _runner.is_alive()):
         return
     with _lock:

@@ -3,8 +3,7 @@
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import OuterRef, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
@@ -15,8 +14,9 @@ from analytics.charts import chart
 from analytics.forms import SPANS, Window, WindowForm
 from analytics.series import DAY, HOUR, MINUTE, Series, series
 from analytics.thumbnails import thumbnails
-from devices import reading_ids
+from devices.figures import newest_reading_at
 from devices.models import Device, Reading
+from devices.pagination import page_before
 from devices.querysets import DeviceQuerySet
 from devices.transactions import answering, snapshot
 from users.pagination import KeysetPagination
@@ -87,9 +87,8 @@ def device_context(request: HttpRequest, device: Device, with_readings: bool) ->
 
 def _own_devices(request: HttpRequest, search: str) -> DeviceQuerySet:
     """In the order of the index that keeps names unique."""
-    newest = Reading.objects.filter(device=OuterRef("pk")).newest_first().values("recorded_at")[:1]
     own = Device.objects.visible_to(request.user).filter(owner=request.user.pk, name__icontains=search)
-    ordered: DeviceQuerySet = own.order_by("name").annotate(last_reading_at=Subquery(newest))
+    ordered: DeviceQuerySet = own.order_by("name").annotate(last_reading_at=newest_reading_at())
     return ordered
 
 
@@ -100,14 +99,9 @@ def _visible(request: HttpRequest, device_id: int) -> Device:
 
 def _readings(device: Device, window: Window, before: str) -> dict[str, Any]:
     """A page of the window's readings, newest first, from a reading's id on."""
-    readings = Reading.objects.filter(device=device).in_window(window.start_time, window.end_time).newest_first()
-    try:
-        beyond = readings.filter(pk__lt=(device.pk, *reading_ids.decode(before))) if before else readings
-    except ValueError:
-        raise Http404 from None
-    page = list(beyond[: READINGS_ON_A_PAGE + 1])
-    older = page[READINGS_ON_A_PAGE - 1].id if len(page) > READINGS_ON_A_PAGE else None
-    return {"readings": page[:READINGS_ON_A_PAGE], "before": before, "older": older}
+    readings = Reading.objects.filter(device=device).in_window(window.start_time, window.end_time)
+    page, older = page_before(readings, device, before, READINGS_ON_A_PAGE)
+    return {"readings": page, "before": before, "older": older}
 
 
 def _wait(window: Window, curve: Series) -> int | None:

@@ -9,6 +9,7 @@ class Level(IntEnum):
     """A length of period, in seconds."""
 
     HOUR = 3_600
+    SIX_HOURS = 6 * 3_600
     DAY = 86_400
     MONTH = 30 * 86_400  # thirty days: a calendar's months do not tile by themselves
 

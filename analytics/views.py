@@ -43,8 +43,6 @@ USER_ANALYTICS = PolymorphicProxySerializer("UserAnalytics", [UserSummarySeriali
 LOCATION = OpenApiParameter(
     "Location", str, OpenApiParameter.HEADER, response=[202], description="Where the analysis is to be had."
 )
-
-
 QUESTION = OpenApiExample(
     "A month by days",
     {"start_time": "2026-01-01T00:00:00Z", "end_time": "2026-02-01T00:00:00Z", "interval": "day"},
@@ -178,30 +176,26 @@ class AnalysesOfMixin(AnalysisListMixin):
         return Response(self.get_serializer(analysis).data, status.HTTP_202_ACCEPTED, headers={"Location": location})
 
 
-@extend_schema_view(
-    list=extend_schema(summary="List the analyses of a device", parameters=[AnalysisListQuery]),
-    create=extend_schema(
-        summary="Start an analysis of a device",
-        request=AnalysisParameters,
-        parameters=[LOCATION],
-        responses={202: AnalysisSerializer},
-        examples=[QUESTION],
-    ),
-)
+def _documented(list_summary: str, create_summary: str, form: type[AnalysisParameters]) -> Any:
+    """What the document says of the analyses about a device, or about a user."""
+    return extend_schema_view(
+        list=extend_schema(summary=list_summary, parameters=[AnalysisListQuery]),
+        create=extend_schema(
+            summary=create_summary,
+            request=form,
+            parameters=[LOCATION],
+            responses={202: AnalysisSerializer},
+            examples=[QUESTION],
+        ),
+    )
+
+
+@_documented("List the analyses of a device", "Start an analysis of a device", AnalysisParameters)
 class DeviceAnalysisViewSet(AnalysesOfMixin):
     target, targets, form = "device", Device, AnalysisParameters
 
 
-@extend_schema_view(
-    list=extend_schema(summary="List the analyses of a user", parameters=[AnalysisListQuery]),
-    create=extend_schema(
-        summary="Start an analysis over a user's devices",
-        request=UserAnalysisParameters,
-        parameters=[LOCATION],
-        responses={202: AnalysisSerializer},
-        examples=[QUESTION],
-    ),
-)
+@_documented("List the analyses of a user", "Start an analysis over a user's devices", UserAnalysisParameters)
 class UserAnalysisViewSet(AnalysesOfMixin):
     """Over all devices of a user."""
 

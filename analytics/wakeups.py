@@ -40,7 +40,7 @@ def publish(analysis_id: UUID) -> None:
 
 def _ensure_thread() -> None:
     """Begun when it is needed, so that it is in the process that serves: a fork takes no threads along."""
-    global _thread  # noqa: PLW0603
+    global _thread  # noqa: PLW0603  # one for the process
     with _lock:
         if _thread is None or not _thread.is_alive():
             _thread = Thread(target=_publish_all, name="wakeups", daemon=True)

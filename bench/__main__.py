@@ -5,7 +5,7 @@ from importlib import import_module
 
 from bench.service import postgresql
 
-BENCHMARKS = ["ingest", "analytics", "analyses", "admin", "pages"]
+BENCHMARKS = ["ingest", "analytics", "analyses", "admin", "pages", "scale"]
 
 if __name__ == "__main__":
     names = sys.argv[1:] or BENCHMARKS

@@ -42,6 +42,7 @@ START = datetime(2020, 1, 1, tzinfo=UTC)
 BATCH = 100_000
 POOLED_DEVICES = 100
 NOISE = np.random.default_rng(1)
+Caller = tuple[Any, str]  # an address, and a token
 SQL = ", ".join(
     f"min({a}), max({a}), sum({a}), avg({a}), percentile_cont(0.5) WITHIN GROUP (ORDER BY {a})" for a in "xyz"
 )
@@ -108,17 +109,17 @@ def _sizes() -> str:
     return f"{readings / count:.1f} and {rollups / count:.1f} bytes a reading, {rollups / readings:.2f}"
 
 
-def _compare(title: str, path: str, ids: list[int], window: tuple[datetime, datetime], caller: tuple[Any, str]) -> None:
+def _compare(title: str, path: str, ids: list[int], window: tuple[datetime, datetime], caller: Caller) -> None:
     with connection.cursor() as cursor:
         columns = _columns(cursor, ids, window)
-    query = f"start_time={_text(window[0])}&end_time={_text(window[1])}"
+    query = f"start_time={text(window[0])}&end_time={text(window[1])}"
     ways: dict[str, tuple[Callable[[], Any], int]] = {
-        "HTTP": (lambda: _get(caller, f"{path}/analytics/?{query}"), 21),
-        "SQL": (lambda: _sql(ids, window), 3),
+        "HTTP": (lambda: get(caller, f"{path}/analytics/?{query}"), 21),
+        "SQL": (lambda: sql(ids, window), 3),
         "NumPy in memory": (lambda: _numpy(columns), 3),
     }
-    times = {name: _median_seconds(*way) for name, way in ways.items()}
-    answer = _get(caller, f"{path}/analytics/?{query}")
+    times = {name: median_seconds(*way) for name, way in ways.items()}
+    answer = get(caller, f"{path}/analytics/?{query}")
     assert answer["count"] == len(columns[0])
     assert [answer[axis]["median"] for axis in "xyz"] == [float(np.median(column)) for column in columns]
     print(f"\n{title}: {len(columns[0]):,} readings, {_bytes_read(ids, window):,} bytes read from the database")
@@ -139,7 +140,7 @@ def _columns(cursor: Any, ids: list[int], window: tuple[datetime, datetime]) -> 
     return [table[axis].astype(np.float64) for axis in "xyz"]
 
 
-def _sql(ids: list[int], window: tuple[datetime, datetime]) -> None:
+def sql(ids: list[int], window: tuple[datetime, datetime]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT count(*), {SQL} FROM devices_reading "
@@ -169,19 +170,18 @@ def _bytes_read(ids: list[int], window: tuple[datetime, datetime]) -> int:
     return sum(sizes)
 
 
-def _by_day(device: Device, caller: tuple[Any, str]) -> None:
+def _by_day(device: Device, caller: Caller) -> None:
     print(f"\nA summary for each of {DAYS} days")
     path = f"devices/{device.pk}/analytics/"
-    one = _median_seconds(lambda: _get(caller, path), 11)
+    one = median_seconds(lambda: get(caller, path), 11)
     for zone in ("UTC", "Europe/Berlin", "Asia/Kathmandu"):
-        seconds = _median_seconds(partial(_get, caller, f"{path}?interval=day&timezone={zone}"), 5)
-        sql = _median_seconds(partial(_sql_by_day, device.pk, zone), 1)
-        print(
-            f"  {zone:18} {seconds * 1e3:10,.1f} ms, {seconds / one:.1f} of one figure; SQL {sql / seconds:.1f} of it"
-        )
+        seconds = median_seconds(partial(get, caller, f"{path}?interval=day&timezone={zone}"), 5)
+        by_sql = median_seconds(partial(_sql_by_day, device.pk, zone), 1)
+        ratios = f"{seconds / one:.1f} of one figure; SQL {by_sql / seconds:.1f} of it"
+        print(f"  {zone:18} {seconds * 1e3:10,.1f} ms, {ratios}")
 
 
-def _by_rate(owner: User, caller: tuple[Any, str]) -> None:
+def _by_rate(owner: User, caller: Caller) -> None:
     """Devices of every pace: which levels they fill, what these take, and how they answer."""
     for name, interval in RATES.items():
         readings = min(AT_A_RATE, int(200 * 365 * 86_400 / interval))
@@ -195,16 +195,16 @@ def _by_rate(owner: User, caller: tuple[Any, str]) -> None:
         _compare(f"{name}, ragged", f"devices/{device.pk}", [device.pk], window, caller)
 
 
-def _by_length(device: Device, longer: Device, caller: tuple[Any, str]) -> None:
+def _by_length(device: Device, longer: Device, caller: Caller) -> None:
     """A long history and a longer one, asked in turns."""
     calls = {}
     for seconds, one in ((READINGS, device), (LONG, longer)):
-        start, stop = map(_text, _ragged(seconds))
-        calls[seconds] = partial(_get, caller, f"devices/{one.pk}/analytics/?start_time={start}&end_time={stop}")
+        start, stop = map(text, _ragged(seconds))
+        calls[seconds] = partial(get, caller, f"devices/{one.pk}/analytics/?start_time={start}&end_time={stop}")
     times: dict[int, list[float]] = {seconds: [] for seconds in calls}
     for _ in range(31):
         for seconds, call in calls.items():
-            times[seconds].append(_median_seconds(call, 1))
+            times[seconds].append(median_seconds(call, 1))
     medians = {seconds: statistics.median(measured) for seconds, measured in times.items()}
     print(f"\n{LONG:,} readings take {medians[LONG] / medians[READINGS]:.2f} of the time of {READINGS:,}:", end=" ")
     print(" and ".join(f"{seconds * 1e3:.1f} ms" for seconds in medians.values()))
@@ -220,7 +220,7 @@ def _sql_by_day(device_id: int, zone: str) -> None:
         cursor.fetchall()
 
 
-def _median_seconds(call: Callable[[], Any], times: int) -> float:
+def median_seconds(call: Callable[[], Any], times: int) -> float:
     measured = []
     for _ in range(times):
         started = time.perf_counter()
@@ -229,12 +229,12 @@ def _median_seconds(call: Callable[[], Any], times: int) -> float:
     return statistics.median(measured)
 
 
-def _get(caller: tuple[Any, str], path: str) -> Any:
+def get(caller: Caller, path: str) -> Any:
     (host, port), token = caller
     request = Request(f"http://{host}:{port}/api/v1/{path}", headers={"Authorization": f"Token {token}"})
     with urlopen(request, timeout=600) as response:
         return json.load(response)
 
 
-def _text(time: datetime) -> str:
+def text(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")

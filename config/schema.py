@@ -110,8 +110,7 @@ class Schema(AutoSchema):
         """A device key is named where the view takes one. Nobody is let in without any, whatever permissions allow."""
         schemes: list[dict[str, list[str]]] = super().get_auth()
         takes_keys = getattr(self.view, "action", None) in getattr(self.view, "device_key_actions", [])
-        named = [scheme for scheme in schemes if scheme and ("deviceKey" not in scheme or takes_keys)]
-        return [scheme for scheme in named if scheme]
+        return [scheme for scheme in schemes if scheme and ("deviceKey" not in scheme or takes_keys)]
 
 
 def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:

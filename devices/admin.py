@@ -12,8 +12,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
-from devices import reading_ids
 from devices.models import Device, DeviceActivity, DeviceKey, Reading, Refusal
+from devices.pagination import page_before
 from users.admin_base import AutocompleteFilter, ModelAdmin, TabularInline
 
 READINGS_ON_A_PAGE = 100
@@ -113,16 +113,14 @@ class DeviceAdmin(ModelAdmin):
     def readings_view(self, request: HttpRequest, device_id: int) -> HttpResponse:
         """The readings of a device, newest first, from a cursor on."""
         device = self._device(request, device_id, self.has_view_permission)
-        readings = Reading.objects.filter(device=device).newest_first()
-        if before := request.GET.get("before"):
-            readings = readings.filter(pk__lt=(device.pk, *_content(before)))
-        page = list(readings[: READINGS_ON_A_PAGE + 1])
+        readings = Reading.objects.filter(device=device)
+        page, older = page_before(readings, device, request.GET.get("before", ""), READINGS_ON_A_PAGE)
         context = {
             "title": f"Readings of {device}",
             "opts": self.opts,
             "original": device,
-            "readings": page[:READINGS_ON_A_PAGE],
-            "more": len(page) > READINGS_ON_A_PAGE,
+            "readings": page,
+            "older": older,
         }
         return self._page(request, "admin/devices/device/readings.html", context)
 
@@ -168,10 +166,3 @@ class RefusalAdmin(ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Refusal | None = None) -> bool:
         return False
-
-
-def _content(reading_id: str) -> reading_ids.Content:
-    try:
-        return reading_ids.decode(reading_id)
-    except ValueError:
-        raise Http404 from None

@@ -94,9 +94,13 @@ def _refresh_activity(device_ids: list[int], now: datetime) -> None:
         )
 
 
+def newest_reading_at() -> Subquery:
+    """For a query of devices: the time of each one's newest reading, by a look-up in the index."""
+    return Subquery(Reading.objects.filter(device=OuterRef("pk")).newest_first().values("recorded_at")[:1])
+
+
 def _look_at(device_ids: list[int]) -> Iterator[_Seen]:
-    newest = Reading.objects.filter(device=OuterRef("pk")).newest_first().values("recorded_at")[:1]
-    devices = Device.objects.filter(pk__in=device_ids).annotate(newest=Subquery(newest)).order_by("pk")
+    devices = Device.objects.filter(pk__in=device_ids).annotate(newest=newest_reading_at()).order_by("pk")
     own = ("pk", "is_active", "expected_interval", "created_at", "newest")
     return map(_Seen._make, devices.values_list(*own, "activity__last_reading_at", "activity__status"))
 

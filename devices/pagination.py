@@ -1,10 +1,12 @@
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import Http404
 from rest_framework.request import Request
 
 from devices import reading_ids
-from devices.models import Reading
+from devices.models import Device, Reading
+from devices.querysets import ReadingQuerySet
 from users.pagination import KeysetPagination
 
 
@@ -25,3 +27,16 @@ class ReadingPagination(KeysetPagination):
     def after(self, queryset: QuerySet[Any], position: str) -> QuerySet[Any]:
         beyond = "lt" if self.descending else "gt"
         return queryset.filter(**{f"pk__{beyond}": (self.device_id, *reading_ids.decode(position))})
+
+
+def page_before(readings: ReadingQuerySet, device: Device, before: str, size: int) -> tuple[list[Reading], str | None]:
+    """For people: a page of a device's readings, newest first, and the id before which the next one begins, if any.
+
+    `before` is such an id, or empty for the first page; Http404 for anything else.
+    """
+    try:
+        older = readings.filter(pk__lt=(device.pk, *reading_ids.decode(before))) if before else readings
+    except ValueError:
+        raise Http404 from None
+    page = list(older.newest_first()[: size + 1])
+    return page[:size], page[size - 1].id if len(page) > size else None

@@ -330,7 +330,7 @@ def test_a_page_takes_a_bounded_number_of_queries(
     """Session, account, device; figures and curve, see `series`; readings."""
     of_today(device, 2000, every=300)
     assert sum(build(device, timezone.now()))
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(20):
         assert hers.get(f"/devices/{device.pk}/?span={span}").status_code == 200
 
 

@@ -341,6 +341,24 @@ def test_a_builder_that_mends_comes_while_a_writer_is_held(
     everything_is_true(writers.device)
 
 
+def test_a_builder_mends_what_another_writer_marked_while_a_deletion_is_held(
+    callers: Callers, other_device: Device
+) -> None:
+    """There are too few readings for a rollup that the deletion could mark: another writer makes the first marks."""
+    stored(other_device, (1, 1e3, 1e3, 1e3), (2, 1e3, 1e3, 1e3), (3, 1e3, 1e3, 1e3))
+    roll_up(other_device, LATER)
+
+    def more_in_the_hour() -> None:
+        stored(other_device, *((second, second, 0, 0) for second in range(600, 900, 60)))
+        roll_up(other_device, LATER)
+
+    gate = callers.gate(readings_changed, "send", after=True)
+    deletion = partial(ingest.delete_window, other_device, at(0), at(60))
+    deleted, _ = callers.meanwhile(gate, deletion, more_in_the_hour)
+    assert deleted == 3
+    everything_is_true(other_device)
+
+
 @pytest.mark.parametrize("place", ["before_its_round_trip", "after_its_round_trip"])
 @pytest.mark.parametrize("now", [SOON, LATER], ids=["soon", "later"])
 def test_a_builder_comes_while_a_device_is_held_in_one_round_trip(

@@ -73,7 +73,8 @@ def test_a_curve_from_rollups_agrees_with_plain_python(device: Device, start: fl
 @pytest.mark.parametrize(
     ("length", "step"),
     [(HOUR, 10), (6 * HOUR, MINUTE), (DAY, 5 * MINUTE), (2 * DAY, 10 * MINUTE), (7 * DAY, HOUR), (30 * DAY, HOUR),
-     (60 * DAY, DAY), (365 * DAY, DAY), (2 * 365 * DAY, DAY), (10 * 365 * DAY, MONTH), (290 * 365 * DAY, 9 * MONTH)],
+     (60 * DAY, 6 * HOUR), (365 * DAY, DAY), (2 * 365 * DAY, DAY), (10 * 365 * DAY, MONTH),
+     (290 * 365 * DAY, 9 * MONTH)],
 )  # fmt: skip
 def test_the_step_fits_the_window_of_a_reading_a_second(length: int, step: int) -> None:
     assert step_of(0, length * MICROSECONDS, length, MOST_POINTS) == step
@@ -82,7 +83,8 @@ def test_the_step_fits_the_window_of_a_reading_a_second(length: int, step: int) 
 @pytest.mark.parametrize(
     ("length", "interval", "step"),
     [(DAY, 0.1, HOUR), (7 * DAY, 60, 30 * MINUTE), (60 * DAY, 60, 6 * HOUR), (365 * DAY, 60, DAY),
-     (60 * DAY, 20, DAY), (365 * DAY, 3600, DAY), (10 * 365 * DAY, 3600, 10 * DAY), (100 * 365 * DAY, 3600, 4 * MONTH)],
+     (60 * DAY, 20, 6 * HOUR), (365 * DAY, 3600, DAY), (10 * 365 * DAY, 3600, 10 * DAY),
+     (100 * 365 * DAY, 3600, 4 * MONTH)],
 )  # fmt: skip
 def test_the_step_fits_the_rate(length: int, interval: float, step: int) -> None:
     """Readings where they are few; else one rollup a point, of a level that has rollups at this rate."""
@@ -121,5 +123,5 @@ def test_a_curve_takes_as_many_queries_for_a_year_as_for_a_week(
     stored(device, *every(100, 3 * DAY // 100))
     assert sum(build(device, NEW_YEAR + timedelta(days=70)))
     for days in (7, 365):
-        with django_assert_max_num_queries(16):
+        with django_assert_max_num_queries(18):
             assert series(device, at(-DAY), at(days * DAY)).points
