@@ -29,6 +29,13 @@ PRODUCT = tuple(f"{ROOT / app}{os.sep}" for app in ("config", "analytics", "devi
 BETWEEN = {"look_up", "_fetch", "Heartbeat._guard"}  # functions that send what others have written
 OURS = (*PRODUCT, f"{ROOT / 'tests'}{os.sep}")
 QUERIES = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
+ABOUT_ROWS = (
+    *QUERIES,
+    "PREPARE",
+    "COPY",
+    "TRUNCATE",
+    "LOCK",
+)  # others are about a table as a whole, such as its indexes
 MENTIONED = re.compile(rf"\b(?:{'|'.join(DISTRIBUTED)})\b")
 ROW_LOCK = re.compile(r"\bFOR (NO KEY UPDATE|UPDATE|SHARE|KEY SHARE)\b")
 
@@ -40,7 +47,9 @@ def record(folder: Path) -> None:
 
     def note(query: Any) -> None:
         text = query if isinstance(query, str) else str(query)
-        if not MENTIONED.search(text) or hash(text) in met or (origin := _origin()) is None:
+        if not MENTIONED.search(text) or hash(text) in met or not text.lstrip().startswith(ABOUT_ROWS):
+            return
+        if (origin := _origin()) is None:
             return
         met.add(hash(text))
         if (statement := folded(text)) not in kept:
