@@ -8,11 +8,14 @@ import atexit
 import os
 import re
 import secrets
+import shutil
+import tempfile
 from pathlib import Path
 
 import django
 import pytest
 
+from tests import statements
 from tests.postgresql import Cluster, PostgreSQLMissing
 
 
@@ -38,5 +41,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers of pytest-xdist inher
         "SECRET_KEY": secrets.token_urlsafe(50),
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DATABASE_URL": _database_url(os.environ.get("TEST_DATABASE", "sqlite")),
+        "STATEMENTS": tempfile.mkdtemp(prefix="statements-"),
     }
+    atexit.register(shutil.rmtree, os.environ["STATEMENTS"])
 django.setup()  # before any test module is imported, as it imports models
+if os.environ["DATABASE_URL"].startswith("postgresql"):
+    statements.record(Path(os.environ["STATEMENTS"]))

@@ -6,10 +6,11 @@ from itertools import islice
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.conf import settings
 from psycopg.pq import Format
 
 from devices.reading_ids import from_microseconds, microseconds
+from devices.replica import current_connection
 
 ROWS_A_QUERY = 500
 
@@ -24,15 +25,22 @@ LOOK_UP = {
 def look_up(sql: str, wanted: Iterable[Sequence[Any]], **words: object) -> list[Any]:
     """The rows that a statement finds: its `{values}` are those wanted, its `{look_up}` and `{as_one}` the fence.
 
+    A row's second value is a device, and `{device}` what its readings or rollups are compared with: where all rows are
+    of one, its id itself. Where Citus has distributed them it is always that, so that each statement goes to one shard.
+
     Integers go into the text: of the thousands that there may be, each parameter would cost more than what it finds.
     """
-    parameters: list[Any] = []
-    texts = []
-    for row in wanted:
-        cells = [str(int(value)) if isinstance(value, int) else "%s" for value in row]
-        parameters += [value for value in row if not isinstance(value, int)]
-        texts.append(f"({', '.join(cells)})")
-    return _fetch(sql.format(values=", ".join(texts), **LOOK_UP[connection.vendor], **words), parameters)
+    rows = list(wanted)
+    devices = {int(row[1]) for row in rows}
+    if settings.CITUS and len(devices) > 1:
+        parts = ([row for row in rows if row[1] == device] for device in devices)
+        return [found for part in parts for found in look_up(sql, part, **words)]
+    texts = [", ".join(str(int(value)) if isinstance(value, int) else "%s" for value in row) for row in rows]
+    parameters = [value for row in rows for value in row if not isinstance(value, int)]
+    device = devices.pop() if len(devices) == 1 else "wanted.column2"
+    fence = LOOK_UP[current_connection().vendor]
+    values = ", ".join(f"({cells})" for cells in texts)
+    return _fetch(sql.format(values=values, device=device, **fence, **words), parameters)
 
 
 def chunks(rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
@@ -44,7 +52,7 @@ def chunks(rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
 
 def time_to(value: int) -> Any:
     """Microseconds since 1970 as the parameter that a time in the database is compared with."""
-    return connection.ops.adapt_datetimefield_value(from_microseconds(value))
+    return current_connection().ops.adapt_datetimefield_value(from_microseconds(value))
 
 
 def within(column: str, spans: Iterable[tuple[int, int]]) -> str:
@@ -64,13 +72,14 @@ def time_from(value: Any) -> int | None:
 
 
 def _fetch(sql: str, parameters: Sequence[Any]) -> list[Any]:
-    with _binary_cursor() if connection.vendor == "postgresql" else connection.cursor() as cursor:
+    connection = current_connection()
+    with _binary_cursor(connection) if connection.vendor == "postgresql" else connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         rows: list[Any] = cursor.fetchall()
     return rows
 
 
-def _binary_cursor() -> Any:
+def _binary_cursor(connection: Any) -> Any:
     """A cursor of Django's whose answers come in binary: as text, a bytea is twice as long, and takes as long again."""
     connection.ensure_connection()
     cursor: Any = psycopg.Cursor(connection.connection)

@@ -18,7 +18,7 @@ from devices.figures import newest_reading_at
 from devices.models import Device, Reading
 from devices.pagination import page_before
 from devices.querysets import DeviceQuerySet
-from devices.transactions import snapshot
+from devices.transactions import answering, snapshot
 from users.pagination import KeysetPagination
 
 DEVICES_ON_A_PAGE = 20
@@ -49,8 +49,9 @@ def devices(request: HttpRequest) -> HttpResponse:
 @login_required
 def device(request: HttpRequest, device_id: int) -> HttpResponse:
     """A device over a window of time: curves, figures, and the readings from a cursor on."""
-    with snapshot():
-        context = device_context(request, _visible(request, device_id), with_readings=True)
+    found = _visible(request, device_id)
+    with answering():
+        context = device_context(request, found, with_readings=True)
     return render(request, "analytics/device.html", context, status=400 if context["form"].errors else 200)
 
 
@@ -58,8 +59,9 @@ def device(request: HttpRequest, device_id: int) -> HttpResponse:
 @login_required
 def device_now(request: HttpRequest, device_id: int) -> HttpResponse:
     """The part of a device's page that changes, for the page itself to ask for again and again."""
-    with snapshot():
-        context = device_context(request, _visible(request, device_id), with_readings="readings" in request.GET)
+    found = _visible(request, device_id)
+    with answering():
+        context = device_context(request, found, with_readings="readings" in request.GET)
     return HttpResponseBadRequest() if context["form"].errors else render(request, "analytics/now.html", context)
 
 

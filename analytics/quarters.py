@@ -59,13 +59,13 @@ class _Ends(NamedTuple):
 
 _KNOWN = f"""
 SELECT wanted.column1, rollup.count,
-       (SELECT min(recorded_at) FROM devices_reading WHERE device_id = wanted.column2
+       (SELECT min(recorded_at) FROM devices_reading WHERE device_id = {{device}}
         AND recorded_at >= wanted.column4 AND recorded_at < wanted.column5 AND {{within}}),
-       (SELECT max(recorded_at) FROM devices_reading WHERE device_id = wanted.column2
+       (SELECT max(recorded_at) FROM devices_reading WHERE device_id = {{device}}
         AND recorded_at >= wanted.column4 AND recorded_at < wanted.column5 AND {{within}})
 FROM (VALUES {{values}}) AS wanted
 {{look_up}} analytics_rollup rollup
-WHERE rollup.device_id = wanted.column2 AND rollup.level = {Level.HOUR} AND rollup.period_start = wanted.column3
+WHERE rollup.device_id = {{device}} AND rollup.level = {Level.HOUR} AND rollup.period_start = wanted.column3
 AND rollup.status = {Rollup.Status.READY} AND rollup.x_quarters IS NOT NULL {{as_one}} rollup
 """
 _VALUES = f"""
@@ -73,7 +73,7 @@ SELECT wanted.column1, rollup.count,
        {", ".join(f"rollup.{axis}_{part}" for axis in AXES for part in ("quarters", "grid", "decimals", "packed"))}
 FROM (VALUES {{values}}) AS wanted
 {{look_up}} analytics_rollup rollup
-WHERE rollup.device_id = wanted.column2 AND rollup.level = {Level.HOUR} AND rollup.period_start = wanted.column3
+WHERE rollup.device_id = {{device}} AND rollup.level = {Level.HOUR} AND rollup.period_start = wanted.column3
 {{as_one}} rollup
 """
 

@@ -64,7 +64,7 @@ _READINGS = """
 SELECT wanted.column1 AS place, {time} AS recorded_at, reading.x, reading.y, reading.z
 FROM (VALUES {values}) AS wanted
 {look_up} devices_reading reading
-WHERE reading.device_id = wanted.column2
+WHERE reading.device_id = {device}
 AND reading.recorded_at >= wanted.column3 AND reading.recorded_at < wanted.column4 AND {within} {as_one} reading
 LIMIT {limit}
 """

@@ -2,7 +2,8 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from threading import Event, Thread
 from typing import Any
@@ -21,7 +22,7 @@ from analytics.answers import Question
 from analytics.models import Analysis
 from analytics.serializers import AnalysisParameters, UserAnalysisParameters
 from devices.models import Device
-from devices.transactions import snapshot
+from devices.transactions import answering
 from users.models import User
 
 TICK = 0.5  # seconds; so long may it take until a stop is noticed, and a statement interrupted again
@@ -41,18 +42,19 @@ class Stopped(Exception):
 class Heartbeat:
     """While the block runs, a thread with a connection of its own renews the lease of the analysis.
 
-    When the analysis is ours no more, or the process is to stop, it interrupts the statement that the block's
-    connection is in, again and again until the block has ended, which may begin no other: Stopped.
+    When the analysis is ours no more, or the process is to stop, it interrupts the statement that a connection of the
+    block is in, again and again until the block has ended, which may begin no other: Stopped.
     """
 
     def __init__(self, analysis: Analysis, stopping: Event) -> None:
         self.analysis, self.stopping = analysis, stopping
         self.progress, self.stopped, self.ended = 0.0, False, Event()
-        self.block: BaseDatabaseWrapper = connections[connection.alias]  # this thread's, which `connection` is not
+        self.block: Sequence[BaseDatabaseWrapper] = connections.all()  # this thread's, which `connection` is not
         self.thread = Thread(target=self._run, name=f"analysis {analysis.pk}", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
-        self.block.execute_wrappers.append(self._guard)
+        for each in self.block:
+            each.execute_wrappers.append(self._guard)
         self.thread.start()
         return self
 
@@ -60,7 +62,8 @@ class Heartbeat:
         """Ends the thread first, so that no statement after the block is interrupted."""
         self.ended.set()
         self.thread.join()
-        self.block.execute_wrappers.remove(self._guard)
+        for each in self.block:
+            each.execute_wrappers.remove(self._guard)
 
     def report(self, progress: float) -> None:
         self.progress = progress
@@ -77,7 +80,8 @@ class Heartbeat:
             connection.close()
         while not self.ended.wait(TICK / 2):
             self.stopped = True
-            _interrupt(self.block.connection)
+            for each in self.block:
+                _interrupt(each.connection)
 
     def _beat_until_lost(self) -> None:
         for tick in count(1):
@@ -137,23 +141,25 @@ def _end(analysis: Analysis, error: Exception, stopped: bool) -> None:
 
 def _rendered_answer(analysis: Analysis, report: Callable[[float], None]) -> str:
     """What the call of analytics would have answered, by the same renderer, all of one moment."""
-    with snapshot():
-        rendered: bytes = JSONRenderer().render(_answer(analysis, report))
+    answer = _question_of(analysis, report)
+    with answering():
+        rendered: bytes = JSONRenderer().render(answer())
     return rendered.decode()
 
 
-def _answer(analysis: Analysis, report: Callable[[float], None]) -> dict[str, Any]:
+def _question_of(analysis: Analysis, report: Callable[[float], None]) -> Callable[[], dict[str, Any]]:
+    """What is asked, of what the requester may see."""
     form = UserAnalysisParameters if analysis.user_id else AnalysisParameters
     parameters = form(data=analysis.parameters)
     parameters.is_valid(raise_exception=True)
     question = dict(parameters.validated_data)
     if analysis.device_id:
         device = get_object_or_404(Device.objects.visible_to(analysis.requested_by), pk=analysis.device_id)
-        return answers.of_device(device, Question(**question))
+        return partial(answers.of_device, device, Question(**question))
     user = get_object_or_404(User.objects.visible_to(analysis.requested_by), pk=analysis.user_id)
     if question.pop("aggregate"):
-        return answers.of_user(user, Question(**question))
-    return answers.of_each_device(user, Question(**question), report)
+        return partial(answers.of_user, user, Question(**question))
+    return partial(answers.of_each_device, user, Question(**question), report)
 
 
 def _reason(detail: Any) -> str:

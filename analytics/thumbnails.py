@@ -20,7 +20,7 @@ STEP = timedelta(minutes=30)
 WIDTH, HEIGHT, GAP = 56, 32, 12  # of an axis, and between two
 
 _FIRST_READING = """
-SELECT {axis} FROM devices_reading reading WHERE reading.device_id = wanted.column2
+SELECT {axis} FROM devices_reading reading WHERE reading.device_id = {{device}}
 AND reading.recorded_at >= wanted.column3 AND reading.recorded_at < wanted.column4 AND {{within}}
 ORDER BY reading.recorded_at, reading.x, reading.y, reading.z LIMIT 1
 """

@@ -72,7 +72,7 @@ SELECT wanted.column1, rollup.device_id, rollup.level, rollup.period_start, roll
        {", ".join(f"rollup.{axis}_{figure}" for figure in ("sum", "median", "grid", "decimals") for axis in AXES)}
 FROM (VALUES {{values}}) AS wanted
 {{look_up}} analytics_rollup rollup
-WHERE rollup.device_id = wanted.column2 AND rollup.level = {{level}}
+WHERE rollup.device_id = {{device}} AND rollup.level = {{level}}
 AND rollup.period_start >= wanted.column3 AND rollup.period_start < wanted.column4
 AND rollup.status = {Rollup.Status.READY} {{as_one}} rollup
 ORDER BY wanted.column1, rollup.device_id, rollup.period_start
@@ -81,7 +81,7 @@ _SLICES = """
 SELECT wanted.column1, substr(rollup.{axis}_packed, wanted.column5, wanted.column6)
 FROM (VALUES {values}) AS wanted
 {look_up} analytics_rollup rollup
-WHERE rollup.device_id = wanted.column2 AND rollup.level = wanted.column3
+WHERE rollup.device_id = {device} AND rollup.level = wanted.column3
 AND rollup.period_start = wanted.column4 {as_one} rollup
 """
 

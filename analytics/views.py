@@ -35,7 +35,7 @@ from analytics.serializers import (
 )
 from devices.models import Device
 from devices.permissions import DevicePermission
-from devices.transactions import snapshot
+from devices.transactions import answering
 from devices.windows import query_of
 from users.models import User
 
@@ -66,8 +66,9 @@ class DeviceAnalyticsViewSet(viewsets.GenericViewSet[Device]):
     def analytics(self, request: Request, pk: str) -> Response:
         """Count and, per axis, min, max, sum, avg and median of the device's readings in a window."""
         question = Question(**query_of(request, AnalyticsQuery))
-        with snapshot():
-            return Response(answers.of_device(self.get_object(), question))
+        device = self.get_object()
+        with answering():
+            return Response(answers.of_device(device, question))
 
 
 class UserAnalyticsViewSet(viewsets.GenericViewSet[User]):
@@ -87,8 +88,9 @@ class UserAnalyticsViewSet(viewsets.GenericViewSet[User]):
         """The same figures over all devices of a user: pooled, or one summary for each device."""
         query = query_of(request, UserAnalyticsQuery)
         answer = answers.of_user if query.pop("aggregate") == "true" else answers.of_each_device
-        with snapshot():
-            return Response(answer(self.get_object(), Question(**query)))
+        user = self.get_object()
+        with answering():
+            return Response(answer(user, Question(**query)))
 
 
 class HasEnded(APIException):

@@ -9,7 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvValidationError, validate
 
 THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
-ENGINES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
+POSTGRESQL = "django.db.backends.postgresql"
+ENGINES = {"django.db.backends.sqlite3", POSTGRESQL}
 BROKERS = "redis://, rediss://, amqp:// or amqps://"
 TOKEN = re.compile(r"([!-~]{32,})?$")  # or empty
 BROKER = re.compile(r"((redis|amqp)s?://.+)?$")
@@ -27,6 +28,8 @@ class Environment:
     csrf_trusted_origins: list[str]
     https_only: bool
     database: dict[str, Any]
+    replica: dict[str, Any] | None
+    citus: bool
     database_pool_size: int
     max_body_size: int
     max_batch_rows: int
@@ -64,6 +67,8 @@ def read_environment(base_dir: Path, data_dir: Path) -> Environment:
         # Plain HTTP is for this machine alone: under another name, cookies and pages need TLS unless it is said.
         https_only=env.bool("HTTPS_ONLY", not set(allowed_hosts or ()) <= THIS_MACHINE),
         database=env.dj_db_url("DATABASE_URL", f"sqlite:///{data_dir / 'db.sqlite3'}"),
+        replica=env.dj_db_url("REPLICA_DATABASE_URL") if env.str("REPLICA_DATABASE_URL", "") else None,
+        citus=env.bool("CITUS", False),
         database_pool_size=env.int("DATABASE_POOL_SIZE", 8, validate=validate.Range(min=1, max=1000)),
         max_body_size=env.int("MAX_BODY_SIZE", 16 * 1024 * 1024, validate=validate.Range(min=1024)),
         max_batch_rows=env.int("MAX_BATCH_ROWS", 100_000, validate=validate.Range(min=1)),
@@ -86,6 +91,8 @@ def read_environment(base_dir: Path, data_dir: Path) -> Environment:
         raise ImproperlyConfigured(_one_line(error.error_messages)) from None
     if environment.database["ENGINE"] not in ENGINES:
         raise ImproperlyConfigured("DATABASE_URL: must begin with postgresql:// or sqlite:///")
+    if environment.replica and {environment.replica["ENGINE"], environment.database["ENGINE"]} != {POSTGRESQL}:
+        raise ImproperlyConfigured("REPLICA_DATABASE_URL: must begin with postgresql://, and DATABASE_URL too")
     return environment
 
 

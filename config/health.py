@@ -10,6 +10,8 @@ from django.http import HttpRequest, JsonResponse
 from kombu.connection import Connection
 from redis import Redis
 
+from devices import replica
+
 BROKER_TIMEOUT = 1  # second
 
 
@@ -21,12 +23,15 @@ def live(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """The database answers too, and has the tables that this code knows; 503 otherwise.
 
-    A broker that is away is told, and does not count: everything is accepted without it, and runs when it is back.
+    A broker that is away is told, and does not count: everything is accepted without it, and runs when it is back. Nor
+    does a replica: the primary answers in its place.
     """
     parts = _database()
     status = "ok" if all(state == "ok" for state in parts.values()) else "unavailable"
     if settings.BROKER_URL:
         parts["broker"] = "ok" if _broker_answers() else "no answer"
+    if replica.REPLICA in settings.DATABASES:
+        parts["replica"] = "ok" if replica.answers() else "no answer"
     return JsonResponse({"status": status, **parts}, status=200 if status == "ok" else 503)
 
 

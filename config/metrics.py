@@ -7,6 +7,7 @@ What the database knows is read when it is asked.
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Thread
 from typing import Any
@@ -26,6 +27,7 @@ from prometheus_client.registry import Collector
 from analytics.building import GRACE
 from analytics.models import Analysis, Rollup
 from config import problems
+from devices import replica
 from devices.models import Device, Reading
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
@@ -128,6 +130,7 @@ class Stored(Collector):
             pass  # the figures are missing, and the next line says why
         yield GaugeMetricFamily("monitoring_database_up", "Whether the database answered.", float(bool(found)))
         yield from found
+        yield _replica_lag()
 
 
 def _bound_statements() -> None:
@@ -165,6 +168,17 @@ def _due(now: datetime) -> float:
 def _rollups_to_build() -> Metric:
     number = Rollup.objects.filter(status__lt=Rollup.Status.READY).count()
     return GaugeMetricFamily("monitoring_rollups_to_build", "Rollups that are stale or being built.", number)
+
+
+def _replica_lag() -> Metric:
+    """Also while nothing comes from the primary any more; up to a minute, then, where all is well and nobody writes."""
+    text = "Since the last write that the replica has; missing while it does not answer, or where there is none."
+    family = GaugeMetricFamily("monitoring_replica_lag_seconds", text)
+    if replica.answers():
+        with suppress(Error), replica.preferred(), replica.current_connection().cursor() as cursor:
+            cursor.execute("SELECT coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)::float8")
+            family.add_metric([], cursor.fetchone()[0])
+    return family
 
 
 STORED = CollectorRegistry()

@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config import logs
-from config.environment import read_environment
+from config.environment import POSTGRESQL, read_environment
 from config.postgresql import CONNECT_TIMEOUT, WatchfulConnection
 
 django_stubs_ext.monkeypatch()  # admin.ModelAdmin[Device] and the like, before any app is loaded
@@ -31,6 +31,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = environment.max_body_size
 MAX_BATCH_ROWS = environment.max_batch_rows
 BROKER_URL = environment.broker_url
 METRICS_TOKEN = environment.metrics_token
+CITUS = environment.citus
 ANALYSIS_RETENTION_DAYS = environment.analysis_retention_days
 READING_RETENTION_DAYS = environment.reading_retention_days
 
@@ -115,10 +116,14 @@ POSTGRESQL_OPTIONS: dict[str, Any] = {
     # thinks large costs more than the look-up.
     "options": "-c lock_timeout=3s -c synchronous_commit=on -c jit=off",
 }
-DATABASES = {"default": environment.database}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-    DATABASES["default"] |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
-    DATABASES["default"]["OPTIONS"] = DATABASES["default"].get("OPTIONS", {}) | POSTGRESQL_OPTIONS
+DATABASES: dict[str, dict[str, Any]] = {"default": environment.database}
+if environment.replica:  # analytics are answered from it, see devices/replica.py
+    DATABASES["replica"] = environment.replica | {"TEST": {"MIRROR": "default"}}
+    DATABASE_ROUTERS = ["devices.replica.Router"]
+if DATABASES["default"]["ENGINE"] == POSTGRESQL:
+    for database in DATABASES.values():
+        database |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
+        database["OPTIONS"] = database.get("OPTIONS", {}) | POSTGRESQL_OPTIONS
 else:
     DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
     Path(DATABASES["default"]["NAME"]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
+from devices import replica
+
 LOCK_CLASS = 0x72656164  # "read" in ASCII: keeps clear of the advisory locks of others
 # Devices share locks: PostgreSQL has room for some thousands in all, and one batch may be of 100,000 devices.
 LOCK_BUCKETS = 128
@@ -69,10 +71,11 @@ def snapshot() -> Iterator[None]:
     or dropped, while this waited for it would be missing at its new place and gone from the old one.
     Inside a transaction, it is that transaction: a snapshot on SQLite, on PostgreSQL what its isolation makes it.
     """
-    if connection.in_atomic_block or _in_deferred_transaction():
+    current = replica.current_connection()
+    if current.in_atomic_block or _in_deferred_transaction():
         yield
-    elif connection.vendor == "postgresql":
-        with transaction.atomic(), connection.cursor() as cursor:
+    elif current.vendor == "postgresql":
+        with transaction.atomic(current.alias), current.cursor() as cursor:
             cursor.execute(
                 "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
                 "LOCK TABLE ONLY devices_reading IN ACCESS SHARE MODE"
@@ -81,6 +84,13 @@ def snapshot() -> Iterator[None]:
     else:
         with _deferred_transaction():
             yield
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """A snapshot for an answer of analytics: of the replica, where there is one."""
+    with replica.preferred(), snapshot():
+        yield
 
 
 def _in_deferred_transaction() -> bool:

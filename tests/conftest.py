@@ -1,6 +1,8 @@
 """The fixed cast: alice owns, bob is a stranger, staff looks after; and their devices."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +15,32 @@ from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
 from devices.models import Device
-from tests import partitioned
+from tests import partitioned, statements
 from tests.helpers import client_of
 from tests.partitioned import PARTITIONED
 from users import failures
 from users.models import User
+
+NOT_LISTED = pytest.StashKey[list[str]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What all workers have sent to PostgreSQL is held to the list of what may concern several devices.
+
+    What is listed and was not sent is a fault too, where everything was run, and went well.
+    """
+    config = session.config
+    if hasattr(config, "workerinput"):
+        return
+    sent = statements.recorded(Path(os.environ["STATEMENTS"]))
+    faults = list(statements.faults(sent))
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
+    if sent and is_whole and session.exitstatus == pytest.ExitCode.OK:
+        faults += [f"Listed, and not sent any more: {text}" for text in statements.no_longer_sent(sent)]
+    config.stash[NOT_LISTED] = faults
+    if faults:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -29,6 +52,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if number := sum(value for name, value in properties if name == "schemathesis_requests"):
         seconds = sum(value for name, value in properties if name == "schemathesis_seconds")
         terminalreporter.write_line(f"{number} requests made from the document were sent, in {seconds:.0f} s of CPU")
+    if faults := terminalreporter.config.stash.get(NOT_LISTED, []):
+        terminalreporter.section("statements about several devices, see tests/statements.toml", red=True)
+        terminalreporter.write_line("\n\n".join(faults))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A PostgreSQL for the tests: a cluster of their own on a Unix socket, started and stopped by them."""
 
+import copy
 import importlib.util
 import os
 import pwd
@@ -44,6 +45,20 @@ class Cluster:
     def shut_down(self, mode: str) -> None:
         """Stop the server, `fast` or `immediate`; `start` goes on from there."""
         self._run("pg_ctl", "stop", "-m", mode, "-w")
+
+    def standby(self, options: str = "") -> "Cluster":
+        """A streaming standby of this server, as it is now; to be stopped by itself."""
+        standby = copy.copy(self)
+        standby.options = f"{self.options} {options}"
+        standby.directory = Path(tempfile.mkdtemp(prefix="pg-"))
+        standby.url = self.url.replace(quote(str(self.directory), safe=""), quote(str(standby.directory), safe=""))
+        if self.user:
+            shutil.chown(standby.directory, self.user)
+        standby._run(
+            "pg_basebackup", "-R", "--checkpoint=fast", "--no-sync", "-U", "postgres", "-h", str(self.directory)
+        )
+        standby.start()
+        return standby
 
     def stop(self) -> None:
         """Stop the server at once, and remove what it wrote."""

@@ -104,6 +104,9 @@ def test_every_wrong_variable_is_named_at_once() -> None:
         ("HTTPS_ONLY", "maybe"),
         ("DATABASE_URL", "mysql://user@host/name"),
         ("DATABASE_URL", "nonsense"),
+        ("REPLICA_DATABASE_URL", "nonsense"),
+        ("REPLICA_DATABASE_URL", "postgresql://user@host/name"),  # of an SQLite file there is none
+        ("CITUS", "perhaps"),
         ("DATABASE_POOL_SIZE", "0"),
         ("OPEN_REGISTRATION", "2"),
         ("LOG_LEVEL", "loud"),
