@@ -49,7 +49,8 @@ def record(folder: Path) -> None:
         text = query if isinstance(query, str) else str(query)
         if not MENTIONED.search(text) or hash(text) in met or not text.lstrip().startswith(ABOUT_ROWS):
             return
-        if (origin := _origin()) is None:
+        # Native partitions and distributed tables exclude each other: what makes the ones is not asked of the others.
+        if (origin := _origin()) is None or origin.startswith("devices/partitions.py"):
             return
         met.add(hash(text))
         if (statement := folded(text)) not in kept:
