@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 from rest_framework.exceptions import APIException
 from tqdm import tqdm
 
@@ -55,7 +56,7 @@ class Command(BaseCommand):
                 for first_line, lines in self._chunks(raw):
                     self._import(first_line, lines)
                     progress.update(raw.tell() - progress.n)
-        except (OSError, EOFError, zlib.error, APIException) as error:
+        except (OSError, EOFError, zlib.error, APIException, OperationalError) as error:
             raise CommandError(f"{file}: {error}. {self._report()}") from error
         self.stdout.write(self._report())
 
