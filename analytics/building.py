@@ -30,10 +30,10 @@ from analytics.order_statistics import grid, grid_step, median_of, middle_ranks
 from analytics.packing import pack
 from analytics.periods import COARSEST_FIRST, MICROSECONDS, Level, ceiling, floor
 from analytics.pools import pools_of
-from analytics.quarters import sort_with_quarters
-from analytics.raw import Raw, TooManyRaw, raw_readings
+from analytics.quarters import HOUR, quarters_of, sort_with_quarters
+from analytics.raw import raw_parts
 from analytics.reference import AXES
-from analytics.tiling import Span
+from analytics.tiling import Span, TooLarge
 from devices.columns import FIRST_MICROSECOND, Bytes, Floats, Integers
 from devices.models import Device, DeviceState, Reading
 from devices.querysets import ReadingQuerySet
@@ -42,7 +42,6 @@ from devices.transactions import exclusive_device_lock, snapshot
 
 FEWEST = 256  # readings: fewer are as quickly read raw
 MOST = 4_194_304  # readings: the 32 MiB of an axis are what a block may take of memory
-DAY = Level.DAY * MICROSECONDS
 GRACE = 10 * 60 * MICROSECONDS  # how long a period stays open for readings that come a little late
 
 Period = tuple[Level, int]
@@ -187,16 +186,16 @@ class _Axis(NamedTuple):
 
     values: Floats
     sum: float
-    quarters: Bytes | None
+    quarters: bytes | None
 
 
 class _Content(NamedTuple):
-    """What a rollup keeps."""
+    """What a rollup keeps; its axes can be gone through once."""
 
     size: int
     first_at: int
     last_at: int
-    axes: list[_Axis]
+    axes: Iterable[_Axis]
 
 
 def _build(device_id: int, period: Period, token: int) -> int:
@@ -227,27 +226,45 @@ def _is_given_up(device_id: int, level: Level, start: int) -> bool:
 
 def _content(device_id: int, level: Level, start: int) -> _Content | None:
     """What a period has, from finer rollups and readings. None where a rollup is not worth it, or too large."""
-    spans = [Span(0, device_id, start, start + level * MICROSECONDS)]
+    span = _span(device_id, level, start)
     try:
-        content = _of_hour(spans) if level == Level.HOUR else _of_finer(spans, level)
-    except TooManyRaw:
+        content = _of_readings(span) if level == Level.HOUR else _of_finer(span, level)
+    except TooLarge:
         return None
-    return content if content is not None and FEWEST <= content.size <= MOST else None
+    return content if content is not None and content.size >= FEWEST else None
 
 
-def _of_hour(spans: Sequence[Span]) -> _Content | None:
-    readings = raw_readings(spans).get(0)
-    if readings is None:
+def _span(device_id: int, level: int, start: int) -> Span:
+    return Span(0, device_id, start, start + level * MICROSECONDS)
+
+
+def _of_readings(span: Span) -> _Content | None:
+    """What the readings of a period give; None where there are none, or too many. Of an hour, quarters too."""
+    ends: list[int] = []
+    quarters: list[Bytes] = []
+    columns: list[Floats] = []
+    for times, axes in raw_parts(span):
+        ends += [int(times.min()), int(times.max())]
+        quarters.append(quarters_of(times, span.start))
+        columns.append(axes)
+        if sum(map(len, quarters)) > MOST:
+            return None
+    if not ends:
         return None
-    raw = Raw.of(readings)
-    sorted_axes = (sort_with_quarters(values, readings.times, spans[0].start) for values in raw.axes)
-    axes = [_Axis(values, float(values.sum()), quarters) for values, quarters in sorted_axes]
-    return _Content(raw.axes.shape[1], raw.first_at, raw.last_at, axes)
+    of_each = np.concatenate(quarters) if span.stop - span.start == HOUR else None
+    # One after the other, as they are asked for: each may be tens of megabytes.
+    sorted_axes = (_sorted(np.concatenate([part[axis] for part in columns]), of_each) for axis in range(len(AXES)))
+    return _Content(sum(map(len, quarters)), min(ends), max(ends), sorted_axes)
 
 
-def _of_finer(spans: Sequence[Span], level: Level) -> _Content | None:
-    pool = pools_of(spans, [other for other in COARSEST_FIRST if other < level]).get(0)
-    if pool is None or not FEWEST <= pool.count <= MOST:
+def _sorted(values: Floats, quarters: Bytes | None) -> _Axis:
+    ordered, packed = (np.sort(values), None) if quarters is None else sort_with_quarters(values, quarters)
+    return _Axis(ordered, float(ordered.sum()), packed)
+
+
+def _of_finer(span: Span, level: Level) -> _Content | None:
+    pool = pools_of([span], [other for other in COARSEST_FIRST if other < level]).get(0)
+    if pool is None or pool.count > MOST:
         return None
     axes = [_Axis(np.sort(pool.all_values(axis)), math.fsum(pool.sums(axis)), None) for axis in range(len(AXES))]
     return _Content(pool.count, pool.first_at, pool.last_at, axes)
@@ -269,8 +286,7 @@ def _write_values(key: tuple[int, Level, int], token: int, name: str, axis: _Axi
         f"{name}_quarters = %b WHERE device_id = %s AND level = %s AND period_start = %s "
         f"AND token = %s AND status = {Rollup.Status.BUILDING}"
     )
-    quarters = None if axis.quarters is None else axis.quarters.tobytes()
-    parameters: list[Any] = [*pack(axis.values), b"", quarters, key[0], int(key[1]), key[2], token]
+    parameters: list[Any] = [*pack(axis.values), b"", axis.quarters, key[0], int(key[1]), key[2], token]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             with connection.wrap_database_errors:
@@ -280,33 +296,24 @@ def _write_values(key: tuple[int, Level, int], token: int, name: str, axis: _Axi
 
 
 def _agrees(rollup: Rollup) -> bool:
-    """Whether every figure of a rollup is that of the readings of its period, which are read raw, a day at a time."""
-    start, stop = rollup.period_start, rollup.period_start + rollup.level * MICROSECONDS
-    spans = [Span(0, rollup.device_id, first, min(first + DAY, stop)) for first in range(start, stop, DAY)]
-    days = [readings for span in spans for readings in raw_readings([span]).values()]
+    """Whether every figure of a rollup is that of the readings of its period, which are read raw."""
+    content = _of_readings(_span(rollup.device_id, rollup.level, rollup.period_start))
     kept = Rollup.objects.values().get(pk=rollup.pk)
-    if not days:
-        return False
-    times = np.concatenate([readings.times for readings in days])
-    if (kept["count"], kept["first_at"], kept["last_at"]) != (times.size, times.min(), times.max()):
-        return False
-    columns = (np.concatenate([readings.axes[axis] for readings in days]) for axis in range(len(AXES)))
-    return all(_axis_agrees(kept, name, times, values) for name, values in zip(AXES, columns, strict=True))
-
-
-def _axis_agrees(kept: dict[str, Any], name: str, times: Integers, values: Floats) -> bool:
-    if kept[f"{name}_quarters"] is None:
-        axis = _Axis(np.sort(values), float(values.sum()), None)
-    else:
-        ordered, quarters = sort_with_quarters(values, times, kept["period_start"])
-        axis = _Axis(ordered, float(values.sum()), quarters)
-    fresh = _figures(axis)
     return (
-        abs(fresh["sum"] - kept[f"{name}_sum"]) <= 1e-12 * float(np.abs(values).sum())
+        content is not None
+        and (kept["count"], kept["first_at"], kept["last_at"]) == (content.size, content.first_at, content.last_at)
+        and all(_axis_agrees(kept, name, axis) for name, axis in zip(AXES, content.axes, strict=True))
+    )
+
+
+def _axis_agrees(kept: dict[str, Any], name: str, axis: _Axis) -> bool:
+    fresh, quarters = _figures(axis), kept[f"{name}_quarters"]
+    return (
+        abs(fresh["sum"] - kept[f"{name}_sum"]) <= 1e-12 * float(np.abs(axis.values).sum())
         and fresh["median"] == kept[f"{name}_median"]
         and fresh["grid"] == bytes(kept[f"{name}_grid"])
         and pack(axis.values) == (kept[f"{name}_decimals"], bytes(kept[f"{name}_packed"]))
-        and (axis.quarters is None or axis.quarters.tobytes() == bytes(kept[f"{name}_quarters"]))
+        and axis.quarters == (None if quarters is None else bytes(quarters))
     )
 
 

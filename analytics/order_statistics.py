@@ -38,12 +38,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+
+
+class Slices(NamedTuple):
+    """Positions `starts[i] <= position < stops[i]` of block `blocks[i]`."""
+
+    blocks: Integers
+    starts: Integers
+    stops: Integers
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,10 @@ class Plan:
     high: Floats
     index: Integers
     places: Integers
+
+    @property
+    def slices(self) -> Slices:
+        return Slices(self.blocks, self.starts, self.stops)
 
     @property
     def size(self) -> int:
@@ -88,6 +101,17 @@ def grid_step(count: int) -> int:
 def grid(values: Floats, step: int) -> Floats:
     """The grid of a sorted block: every `step`-th value from the first, and the last."""
     return np.append(values[:-1:step], values[-1:])
+
+
+def thinned(grids: Floats, counts: npt.ArrayLike, steps: npt.ArrayLike, by: int) -> Floats:
+    """The grids of the same blocks, one after another, with steps that are `by` times as long."""
+    sizes = grid_sizes(counts, steps)
+    ends = sizes.cumsum()
+    places = np.arange(grids.size) - np.repeat(ends - sizes, sizes)
+    kept = places % by == 0
+    kept[ends[sizes > 0] - 1] = True
+    thinner: Floats = grids[kept]
+    return thinner
 
 
 def grid_sizes(counts: npt.ArrayLike, steps: npt.ArrayLike) -> Integers:
@@ -124,9 +148,13 @@ def select(plan: Plan, values: Floats) -> Floats:
     """
     if values.size != plan.size:
         raise ValueError(f"The plan reads {plan.size} values, and {values.size} came.")
+    return settle(plan, np.partition(values, plan.index)[plan.index])
+
+
+def settle(plan: Plan, found: Floats) -> Floats:
+    """The same from the values of the ranks `plan.index` among all that the plan reads, however they were found."""
     answers = plan.low.copy()
     unknown = plan.low < plan.high
-    found = np.partition(values, plan.index)[plan.index]
     answers[unknown] = np.clip(found, plan.low[unknown], plan.high[unknown])
     return answers[plan.places]
 

@@ -14,7 +14,7 @@ from analytics.charts import chart
 from analytics.forms import SPANS, Window, WindowForm
 from analytics.series import DAY, HOUR, MINUTE, Series, series
 from analytics.thumbnails import thumbnails
-from devices.figures import newest_reading_at
+from devices.lookups import newest_times
 from devices.models import Device, Reading
 from devices.pagination import page_before
 from devices.querysets import DeviceQuerySet
@@ -35,10 +35,11 @@ def devices(request: HttpRequest) -> HttpResponse:
         paginator = KeysetPagination()
         paginator.page_size = paginator.max_page_size = DEVICES_ON_A_PAGE
         page = paginator.paginate_queryset(_own_devices(request, search), Request(request))
+        newest = newest_times(device.pk for device in page)
         curves = thumbnails(page, timezone.now())
     context = {
         "search": search,
-        "rows": list(zip(page, curves, strict=True)),
+        "rows": [(device, newest.get(device.pk), paths) for device, paths in zip(page, curves, strict=True)],
         "next": paginator.get_next_link(),
         "previous": paginator.get_previous_link(),
     }
@@ -87,8 +88,8 @@ def device_context(request: HttpRequest, device: Device, with_readings: bool) ->
 
 def _own_devices(request: HttpRequest, search: str) -> DeviceQuerySet:
     """In the order of the index that keeps names unique."""
-    own = Device.objects.visible_to(request.user).filter(owner=request.user.pk, name__icontains=search)
-    ordered: DeviceQuerySet = own.order_by("name").annotate(last_reading_at=newest_reading_at())
+    own = Device.objects.visible_to(request.user)
+    ordered: DeviceQuerySet = own.filter(owner=request.user.pk, name__icontains=search).order_by("name")
     return ordered
 
 

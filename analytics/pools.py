@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 
-from analytics.order_statistics import Plan, bracket, grid, grid_step, median_of, middle_ranks, nearest_rank
+from analytics.order_statistics import Plan, Slices, bracket, grid, grid_step, median_of, middle_ranks, nearest_rank
 from analytics.periods import COARSEST_FIRST, Level
 from analytics.quarters import read_parts
 from analytics.raw import Raw, raw_readings
@@ -19,7 +19,7 @@ NO_VALUES = np.empty(0)
 
 
 def pools_of(spans: Sequence[Span], levels: Iterable[Level] = COARSEST_FIRST) -> dict[int, "Pool"]:
-    """What the readings of the spans are in, by place, for places that have any; TooManyRaw."""
+    """What the readings of the spans are in, by place, for places that have any. TooLarge."""
     tiles, gaps = tile(spans, levels)
     parts, gaps = read_parts(gaps)
     readings = raw_readings(gaps, sum(raw.axes.shape[1] for _, raw in parts))
@@ -32,6 +32,11 @@ def pools_of(spans: Sequence[Span], levels: Iterable[Level] = COARSEST_FIRST) ->
     for place, parts_and_readings in raws.items():
         pools[place].raw = Raw.joined(parts_and_readings)
     return dict(pools)
+
+
+def ranks(count: int, percentiles: Percentiles) -> list[int]:
+    """Those of the median, then those of the percentiles."""
+    return [*middle_ranks(count), *(nearest_rank(number, count) for number in percentiles.values())]
 
 
 @dataclass
@@ -53,10 +58,6 @@ class Pool:
             return median_of(self.sorted_raw(axis)[middle.start : middle.stop])
         return self.tiles[0].medians[axis] if len(self.tiles) == 1 and self.raw is None else None
 
-    def ranks(self, percentiles: Percentiles) -> list[int]:
-        """Those of the median, then those of the percentiles."""
-        return [*middle_ranks(self.count), *(nearest_rank(number, self.count) for number in percentiles.values())]
-
     def sorted_raw(self, axis: int) -> Floats:
         """The values of an axis of the raw readings, in order: one more block."""
         if self.raw is None:
@@ -65,31 +66,37 @@ class Pool:
             self.sorted_axes[axis] = np.sort(self.raw.axes[axis])
         return self.sorted_axes[axis]
 
-    def plan(self, axis: int, percentiles: Percentiles) -> Plan:
-        """What to read for the median and the percentiles of an axis."""
-        blocks = [np.frombuffer(found.grids[axis], dtype="<f8") for found in self.tiles]
+    def blocks(self, axis: int) -> tuple[Floats, list[int], list[int]]:
+        """Of the rollups, and the raw readings after them: the grids, the counts and the steps."""
+        grids = [np.frombuffer(found.grids[axis], dtype="<f8") for found in self.tiles]
         counts = [found.size for found in self.tiles]
         steps = [grid_step(found.size) for found in self.tiles]
         if self.raw:
             raw = self.sorted_raw(axis)
             steps.append(grid_step(len(raw)))
             counts.append(len(raw))
-            blocks.append(grid(raw, steps[-1]))
-        return bracket(np.concatenate(blocks), counts, steps, self.ranks(percentiles))
+            grids.append(grid(raw, steps[-1]))
+        return np.concatenate(grids), counts, steps
 
-    def slices(self, plan: Plan) -> Iterator[Slice]:
-        """What the plan reads of the rollups."""
-        for block, start, stop in self._parts(plan):
+    def plan(self, axis: int, percentiles: Percentiles) -> Plan:
+        """What to read for the median and the percentiles of an axis."""
+        return bracket(*self.blocks(axis), ranks(self.count, percentiles))
+
+    def read(self, axis: int, slices: Slices) -> list[Floats]:
+        """The values of each of the slices, which are in order."""
+        by_place = read_slices(axis, list(self.of_rollups(slices)))
+        return [*chain(*by_place.values()), *self.in_memory(axis, slices)]
+
+    def of_rollups(self, slices: Slices) -> Iterator[Slice]:
+        """Those of the slices that are of rollups."""
+        for block, start, stop in _each(slices):
             if block < len(self.tiles):
                 yield Slice(self.tiles[block], start, stop)
 
-    def in_memory(self, axis: int, plan: Plan) -> list[Floats]:
-        """What the plan reads of the raw readings."""
-        parts = self._parts(plan)
+    def in_memory(self, axis: int, slices: Slices) -> list[Floats]:
+        """The values of those of the slices that are of the raw readings."""
+        parts = _each(slices)
         return [self.sorted_raw(axis)[start:stop] for block, start, stop in parts if block == len(self.tiles)]
-
-    def _parts(self, plan: Plan) -> Iterator[tuple[int, int, int]]:
-        return zip(plan.blocks.tolist(), plan.starts.tolist(), plan.stops.tolist(), strict=True)
 
     @property
     def first_at(self) -> int:
@@ -115,3 +122,7 @@ class Pool:
         """Every value of an axis, in no order."""
         parts = read_slices(axis, [Slice(found, 0, found.size) for found in self.tiles]).values()
         return np.concatenate([NO_VALUES, *chain(*parts), self.raw.axes[axis] if self.raw else NO_VALUES])
+
+
+def _each(slices: Slices) -> Iterator[tuple[int, int, int]]:
+    return zip(*(numbers.tolist() for numbers in slices), strict=True)

@@ -8,15 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from django.db import connection
 
-from analytics.lookups import chunks, look_up, time_from, time_to, within
 from analytics.models import Rollup
 from analytics.packing import Packing
 from analytics.periods import MICROSECONDS, Level, floor
-from analytics.raw import Raw
+from analytics.raw import MAX_RAW, Raw
 from analytics.reference import AXES
-from analytics.tiling import Span
+from analytics.tiling import Span, TooLarge
 from devices.columns import Bytes, Floats, Integers
+from devices.lookups import chunks, look_up, time_from, time_to, within
 
 QUARTER = 15 * 60 * MICROSECONDS
 HOUR = Level.HOUR * MICROSECONDS
@@ -24,18 +25,30 @@ VALUES_A_QUERY = 500_000
 PLACES = np.arange(0, 8, 2, dtype=np.uint8)  # of the bits of a quarter in a byte
 
 
-def sort_with_quarters(values: Floats, times: Integers, hour: int) -> tuple[Floats, Bytes]:
+def quarters_of(times: Integers, hour: int) -> Bytes:
+    """In which quarter of an hour each time is, 0 to 3."""
+    return ((times - hour) // QUARTER).astype(np.uint8)
+
+
+def sort_with_quarters(values: Floats, quarters: Bytes) -> tuple[Floats, bytes]:
     """The values in ascending order, equal ones in that of their quarters; and these, packed."""
-    quarters = ((times - hour) // QUARTER).astype(np.uint8)
     order = np.lexsort((quarters, values))
-    return values[order], _packed(quarters[order])
+    return values[order], _packed(quarters[order]).tobytes()
 
 
 def read_parts(spans: Sequence[Span]) -> tuple[list[tuple[int, Raw]], list[Span]]:
-    """What rollups know of the hours that the spans begin and end in, with its place, and the spans that are left."""
+    """What rollups know of the hours that the spans begin and end in, with its place, and the spans that are left.
+
+    TooLarge where these are more values than memory is for.
+    """
     wanted = [part for span in spans for part in _parts(span)]
     found = {part: ends for chunk in chunks(wanted) for part, ends in _known(chunk)}
-    raws = [(part.place, raw) for part, raw in _read(found)]
+    raws, size = [], 0
+    for part, raw in _read(found):
+        raws.append((part.place, raw))
+        size += raw.axes.shape[1]
+        if size > MAX_RAW[connection.vendor]:
+            raise TooLarge
     return raws, [left for span in spans for left in _left_over(span, found)]
 
 

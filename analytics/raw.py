@@ -7,17 +7,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from django.db import connection
 
-from analytics.lookups import chunks, look_up, time_to, within
-from analytics.tiling import Span
+from analytics.tiling import Span, TooLarge
 from devices.columns import Floats, Integers, microseconds_of
+from devices.lookups import chunks, look_up, time_to, within
 
 # Readings that a request may hold in memory; past that the database has to do the work. SQLite's come as objects.
 MAX_RAW = {"postgresql": 2_000_000, "sqlite": 400_000}
 YEAR_2000 = 946_684_800_000_000  # where PostgreSQL counts its microseconds from
-
-
-class TooManyRaw(Exception):
-    """More readings are in no rollup than memory is for."""
 
 
 class Readings(NamedTuple):
@@ -45,7 +41,7 @@ class Raw(NamedTuple):
 
 
 def raw_readings(spans: Sequence[Span], in_memory: int = 0) -> dict[int, Readings]:
-    """The readings of the spans by place, for places that have any; TooManyRaw past what memory is for.
+    """The readings of the spans by place, for places that have any; TooLarge past what memory is for.
 
     `in_memory` is how many of those there are already.
     """
@@ -56,8 +52,20 @@ def raw_readings(spans: Sequence[Span], in_memory: int = 0) -> dict[int, Reading
             parts[place].append(readings)
             left -= readings.times.size
         if left < 0:
-            raise TooManyRaw
+            raise TooLarge
     return {place: _joined(readings) for place, readings in parts.items()}
+
+
+def raw_parts(span: Span) -> Iterator[Readings]:
+    """The readings of a span, in order of its parts, each of which is no more than memory is for."""
+    try:
+        yield from raw_readings([span]).values()
+    except TooLarge:
+        middle = (span.start + span.stop) // 2
+        if middle == span.start:
+            raise  # all at one time
+        yield from raw_parts(span._replace(stop=middle))
+        yield from raw_parts(span._replace(start=middle))
 
 
 _READINGS = """

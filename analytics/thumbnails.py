@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from analytics.lookups import chunks, look_up, time_to, within
 from analytics.reference import AXES
+from devices.lookups import chunks, look_up, time_to, within
 from devices.models import Device
 from devices.reading_ids import microseconds
 

@@ -6,12 +6,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from analytics.lookups import chunks, look_up
 from analytics.models import Rollup
 from analytics.packing import Packing
 from analytics.periods import COARSEST_FIRST, MICROSECONDS, Level, ceiling, floor
 from analytics.reference import AXES
 from devices.columns import Floats
+from devices.lookups import chunks, look_up
+
+MAX_KNOTS = 3_000_000  # of all axes that a request may hold in memory
+
+
+class TooLarge(Exception):
+    """What is asked for is more than memory is for."""
 
 
 class Span(NamedTuple):
@@ -48,10 +54,19 @@ class Slice(NamedTuple):
 
 
 def tile(spans: Sequence[Span], levels: Iterable[Level] = COARSEST_FIRST) -> tuple[list[Tile], list[Span]]:
-    """The rollups of these levels, coarsest first, that lie within the spans, and the spans that they leave."""
+    """The rollups of these levels, coarsest first, that lie within the spans, and the spans that they leave.
+
+    TooLarge where their grids are more than memory is for.
+    """
     tiles: list[Tile] = []
+    knots = 0
     for level in levels:
-        found = _tiles_within(spans, level)
+        found = []
+        for some in _tiles_within(spans, level):
+            found += some
+            knots += sum(len(grid) for each in some for grid in each.grids) // 8
+            if knots > MAX_KNOTS:
+                raise TooLarge
         tiles += found
         spans = list(_left_over(spans, found, level))
     return tiles, list(spans)
@@ -86,12 +101,11 @@ AND rollup.period_start = wanted.column4 {as_one} rollup
 """
 
 
-def _tiles_within(spans: Sequence[Span], level: Level) -> list[Tile]:
+def _tiles_within(spans: Sequence[Span], level: Level) -> Iterator[list[Tile]]:
+    """The rollups of a level within the spans, as many at a time as are looked up by one statement."""
     aligned = (Span(place, id, ceiling(start, level), floor(stop, level)) for place, id, start, stop in spans)
-    found = []
-    for chunk in chunks([span for span in aligned if span.start < span.stop]):
-        found += [_tile(*row) for row in look_up(_TILES, chunk, level=int(level))]
-    return found
+    for chunk in chunks(span for span in aligned if span.start < span.stop):
+        yield [_tile(*row) for row in look_up(_TILES, chunk, level=int(level))]
 
 
 def _tile(*row: Any) -> Tile:

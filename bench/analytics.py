@@ -2,12 +2,16 @@
 
 `BENCH_READINGS` (default 10,000,000) is the length of the history of one device, a reading a second, and of a hundred
 devices together; `BENCH_DAYS` (default 365; 0 for none) that of the days by zone; `BENCH_LONG` (default none) that of a
-longer history, asked in turns with the first. What is compared is asked in one run, and the figures are medians.
+longer history, asked in turns with the first. What is compared is asked in one run, and the figures are medians. Memory
+is the peak of a process: of `manage.py rollup`, a new one for each history, and of gunicorn's, at the end.
 """
 
 import json
 import os
+import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -21,13 +25,11 @@ from django.db import connection
 from knox.models import AuthToken
 from tqdm import tqdm
 
-from analytics import lookups
-from analytics.building import build
 from analytics.models import Rollup
 from analytics.periods import Level
 from analytics.summaries import summarize
 from bench.service import gunicorn
-from devices import ingest
+from devices import ingest, lookups
 from devices.columns import Columns
 from devices.models import Device, Reading
 from devices.reading_ids import microseconds
@@ -36,9 +38,14 @@ from users.models import User
 READINGS = int(os.environ.get("BENCH_READINGS", "10000000"))
 DAYS = int(os.environ.get("BENCH_DAYS", "365"))
 LONG = int(os.environ.get("BENCH_LONG", "0"))
-RATES = {"1 an hour": 3600.0, "1 a minute": 60.0, "1 a second": 1.0, "100 a second": 0.01, "1,000 a second": 0.001}
-AT_A_RATE = 1_000_000
-START = datetime(2020, 1, 1, tzinfo=UTC)
+RATES = {  # seconds from one reading to the next, and how many readings
+    "1 an hour": (3600.0, 250_000),
+    "1 a minute": (60.0, 1_000_000),
+    "1 a second": (1.0, 1_000_000),
+    "100 a second": (0.01, 5_000_000),
+    "1,000 a second": (0.001, 8_000_000),
+}
+START = datetime(1990, 1, 1, tzinfo=UTC)  # so long ago that all is closed
 BATCH = 100_000
 POOLED_DEVICES = 100
 NOISE = np.random.default_rng(1)
@@ -52,8 +59,8 @@ def run() -> None:
     """Print milliseconds and ratios."""
     user, other = User.objects.create_user("bench"), User.objects.create_user("pool")
     device = _history(user, "One", READINGS)
-    for number in range(POOLED_DEVICES):
-        _history(other, str(number), READINGS // POOLED_DEVICES)
+    names = [f"Pooled {number}" for number in range(POOLED_DEVICES)]
+    ids = [pooled.pk for pooled in _histories(other, names, READINGS // POOLED_DEVICES)]
     print(f"\nReadings with their index, and rollups: {_sizes()}")
     with gunicorn() as address:
         caller, their_caller = ((address, AuthToken.objects.create(owner)[1]) for owner in (user, other))
@@ -65,7 +72,6 @@ def run() -> None:
             "ragged": _ragged(READINGS),
         }.items():
             _compare(f"one device, {name}", f"devices/{device.pk}", [device.pk], window, caller)
-        ids = list(Device.objects.filter(owner=other).values_list("pk", flat=True))
         pooled = _ragged(READINGS // POOLED_DEVICES)
         _compare(f"{POOLED_DEVICES} devices pooled, ragged", f"users/{other.pk}", ids, pooled, their_caller)
         if DAYS:
@@ -73,6 +79,8 @@ def run() -> None:
         if LONG:
             _by_length(device, _history(user, "Long", LONG), caller)
         _by_rate(user, caller)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"\nNo process of gunicorn took more than {peak:.0f} MiB, and none of those that built")
 
 
 def _ragged(seconds: int) -> tuple[datetime, datetime]:
@@ -81,21 +89,38 @@ def _ragged(seconds: int) -> tuple[datetime, datetime]:
 
 
 def _history(owner: User, name: str, readings: int, interval: float = 1.0) -> Device:
-    """A device with a reading each so many seconds, values that drift by the day, and its rollups."""
-    device = Device.objects.create(owner=owner, name=name)
+    """A device with a reading each so many seconds, and its rollups."""
+    return _histories(owner, [name], readings, interval)[0]
+
+
+def _histories(owner: User, names: list[str], readings: int, interval: float = 1.0) -> list[Device]:
+    devices = [Device.objects.create(owner=owner, name=name) for name in names]
     started = time.perf_counter()
-    for first in tqdm(range(0, readings, BATCH), desc=f"Readings of {name}", disable=None):
-        seconds = np.arange(first, min(first + BATCH, readings)) * interval
-        drift = np.sin(2 * np.pi * seconds / 86_400)
-        axes = (np.round(NOISE.normal(drift * scale, 1.0), 6) + 0.0 for scale in (1, 2, 0.5))
-        times = microseconds(START) + np.round(seconds * 1e6).astype(np.int64)
-        ingest.store(Columns(np.full(len(seconds), device.pk), times, *axes))
+    for device in tqdm(devices, desc=f"Readings of {names[0]}", disable=None):
+        for first in range(0, readings, BATCH):
+            ingest.store(_batch(device, np.arange(first, min(first + BATCH, readings)) * interval))
     stored = time.perf_counter()
-    seen_to = sum(build(device, START + timedelta(seconds=readings * interval, days=31)))
-    if readings >= AT_A_RATE:
-        print(f"\n{name}: stored at {readings / (stored - started):,.0f} readings/s, rolled up at", end=" ")
-        print(f"{readings / (time.perf_counter() - stored):,.0f} readings/s ({seen_to:,} seen to)")
-    return device
+    peak = _roll_up()
+    number = readings * len(devices)
+    print(f"\n{names[0]}: stored at {number / (stored - started):,.0f} readings/s, rolled up at", end=" ")
+    print(f"{number / (time.perf_counter() - stored):,.0f} readings/s in {peak:.0f} MiB")
+    return devices
+
+
+def _batch(device: Device, seconds: Any) -> Columns:
+    """Values that drift by the day, with six decimals."""
+    drift = np.sin(2 * np.pi * seconds / 86_400)
+    axes = (np.round(NOISE.normal(drift * scale, 1.0), 6) + 0.0 for scale in (1, 2, 0.5))
+    times = microseconds(START) + np.round(seconds * 1e6).astype(np.int64)
+    return Columns(np.full(len(seconds), device.pk), times, *axes)
+
+
+def _roll_up() -> float:
+    """Build what there is to build in a process of its own; its peak memory in MiB."""
+    builder = subprocess.Popen([sys.executable, "manage.py", "rollup"])
+    _, status, usage = os.wait4(builder.pid, 0)
+    assert status == 0
+    return usage.ru_maxrss / 1024
 
 
 def _sizes() -> str:
@@ -183,8 +208,7 @@ def _by_day(device: Device, caller: Caller) -> None:
 
 def _by_rate(owner: User, caller: Caller) -> None:
     """Devices of every pace: which levels they fill, what these take, and how they answer."""
-    for name, interval in RATES.items():
-        readings = min(AT_A_RATE, int(200 * 365 * 86_400 / interval))
+    for name, (interval, readings) in RATES.items():
         Rollup.objects.all().delete()
         Reading.objects.all().delete()
         device = _history(owner, name, readings, interval)

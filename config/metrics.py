@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Thread
-from typing import Any
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, connection, transaction
-from django.db.models import Count, Exists, F, Min, OuterRef, Q
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Min
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.crypto import constant_time_compare
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -26,9 +24,12 @@ from prometheus_client.registry import Collector
 
 from analytics.building import GRACE
 from analytics.models import Analysis, Rollup
+from analytics.periods import Level, floor
 from config import problems
 from devices import replica
-from devices.models import Device, Reading
+from devices.lookups import chunks, of_each
+from devices.models import Device, DeviceState
+from devices.reading_ids import microseconds
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -150,19 +151,26 @@ def _analyses() -> Metric:
 def _rollup_lag() -> Metric:
     """Of the device that is furthest behind. A new one counts from its creation, once it has readings to close."""
     now = datetime.now(UTC)
-    old = Reading.objects.filter(device=OuterRef("pk"), recorded_at__lt=datetime.fromtimestamp(_due(now), UTC))
-    devices: Any = Device.objects.filter(Q(state__isnull=False) | Exists(old))
-    first = devices.aggregate(first=Min(Coalesce(F("state__closed_until"), F("created_at"))))["first"]
+    closed = DeviceState.objects.aggregate(first=Min("closed_until"))["first"]
+    firsts = [first for first in (closed, _first_never_closed(now)) if first is not None]
     return GaugeMetricFamily(
         "monitoring_rollup_lag_seconds",
         "Since the time up to which the history of every device is closed; about an hour where all is well.",
-        (now - first).total_seconds() if first else 0,
+        (now - min(firsts)).total_seconds() if firsts else 0,
     )
 
 
-def _due(now: datetime) -> float:
-    """The start of the last hour that should be closed by now, in seconds since 1970."""
-    return (now.timestamp() - GRACE / 1e6) // 3600 * 3600
+def _first_never_closed(now: datetime) -> datetime | None:
+    """When the first device was made that has readings of an hour that should be closed by now, and none that is."""
+    due = floor(microseconds(now) - GRACE, Level.HOUR)
+    never_closed = Device.objects.filter(state=None).order_by("created_at").values_list("pk", "created_at")
+    created: dict[int, datetime] = dict(never_closed)
+    for some in chunks(created):
+        oldest = of_each("min(recorded_at)", some, stop=due)
+        for device_id in some:
+            if oldest[device_id] is not None:
+                return created[device_id]
+    return None
 
 
 def _rollups_to_build() -> Metric:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
-from devices.models import Device, DeviceActivity, Figure, HourlyCount, Reading, Refusal
+from devices.lookups import newest_times, of_each
+from devices.models import Device, DeviceActivity, Figure, HourlyCount, Refusal
+from devices.reading_ids import microseconds
 from devices.transactions import shared_device_locks
 
 CHUNK = 1000  # devices in one transaction
@@ -64,9 +65,9 @@ class _Seen(NamedTuple):
     is_active: bool
     expected_interval: float | None
     created_at: datetime
-    newest: datetime | None
     last_reading_at: datetime | None
     status: str | None
+    newest: datetime | None
 
     def status_at(self, now: datetime) -> Status:
         if not self.is_active:
@@ -94,15 +95,12 @@ def _refresh_activity(device_ids: list[int], now: datetime) -> None:
         )
 
 
-def newest_reading_at() -> Subquery:
-    """For a query of devices: the time of each one's newest reading, by a look-up in the index."""
-    return Subquery(Reading.objects.filter(device=OuterRef("pk")).newest_first().values("recorded_at")[:1])
-
-
 def _look_at(device_ids: list[int]) -> Iterator[_Seen]:
-    devices = Device.objects.filter(pk__in=device_ids).annotate(newest=newest_reading_at()).order_by("pk")
-    own = ("pk", "is_active", "expected_interval", "created_at", "newest")
-    return map(_Seen._make, devices.values_list(*own, "activity__last_reading_at", "activity__status"))
+    newest = newest_times(device_ids)
+    devices = Device.objects.filter(pk__in=device_ids).order_by("pk")
+    own = ("pk", "is_active", "expected_interval", "created_at")
+    for pk, *seen in devices.values_list(*own, "activity__last_reading_at", "activity__status"):
+        yield _Seen._make((pk, *seen, newest.get(pk)))
 
 
 def _count_hours(now: datetime) -> None:
@@ -131,11 +129,9 @@ def _count_hour(hourly: HourlyCount, now: datetime) -> None:
 
 def _readings_between(start: datetime, stop: datetime) -> int:
     """How many readings there are in a span: a look-up in the index for each device that has reported since."""
-    readings = Reading.objects.filter(device=OuterRef("pk")).in_window(start, stop).order_by()
-    number = Coalesce(Subquery(readings.values("device").annotate(number=Count("*")).values("number")), 0)
+    span = microseconds(start), microseconds(stop)
     reporting = Device.objects.filter(activity__last_reading_at__gte=start)
-    numbers = (Device.objects.filter(pk__in=chunk).aggregate(all=Sum(number))["all"] for chunk in _chunks(reporting))
-    return sum(number or 0 for number in numbers)  # None where all of a chunk have just been deleted
+    return sum(sum(of_each("count(*)", chunk, *span).values()) for chunk in _chunks(reporting))
 
 
 def _refresh_totals(now: datetime) -> None:

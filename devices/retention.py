@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db import OperationalError
-from django.db.models import OuterRef, Subquery, Value
+from django.db.models import Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from devices.lookups import of_each, time_from
 from devices.models import Device, DeviceState, Reading
 from devices.querysets import DeviceQuerySet
 from devices.reading_ids import microseconds
@@ -49,16 +50,16 @@ def days_kept() -> Coalesce:
 
 
 def due(devices: DeviceQuerySet, now: datetime) -> Iterator[Due]:
-    """Those of the devices that have something to prune: a query for each thousand, with a look-up for each device."""
-    old = Reading.objects.filter(device=OuterRef("pk"), recorded_at__lt=bound(1, now))
-    oldest = Subquery(old.oldest_first().values("recorded_at")[:1])
-    kept = devices.annotate(days=days_kept(), oldest=oldest).filter(days__gt=0).order_by("pk")
-    rows = kept.values_list("pk", "days", "oldest", "state__pruned_before")
+    """Those of the devices that have something to prune: a thousand at a time, with a look-up for each."""
+    kept = devices.annotate(days=days_kept()).filter(days__gt=0).order_by("pk")
+    rows = kept.values_list("pk", "days", "state__pruned_before")
     last = 0
     while chunk := list(rows.filter(pk__gt=last)[:CHUNK]):
-        for device_id, kept_days, oldest_at, pruned_before in chunk:
-            before = bound(kept_days, now)
-            if pruned_before is None or pruned_before < before or (oldest_at is not None and oldest_at < before):
+        oldest = of_each("min(recorded_at)", [row[0] for row in chunk], stop=microseconds(bound(1, now)))
+        for device_id, days, pruned_before in chunk:
+            before, oldest_at = bound(days, now), time_from(oldest[device_id])
+            is_left = oldest_at is not None and oldest_at < microseconds(before)
+            if is_left or pruned_before is None or pruned_before < before:
                 yield Due(device_id, before)
         last = chunk[-1][0]
 

@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LIST = Path(__file__).with_name("statements.toml")
 
 PRODUCT = tuple(f"{ROOT / app}{os.sep}" for app in ("config", "analytics", "devices", "users"))
-BETWEEN = {"look_up", "_fetch", "Heartbeat._guard"}  # functions that send what others have written
+# Functions that send what others have written.
+BETWEEN = {"of_each", "newest_times", "look_up", "_fetch", "Heartbeat._guard"}
 OURS = (*PRODUCT, f"{ROOT / 'tests'}{os.sep}")
 QUERIES = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
 ABOUT_ROWS = (

@@ -17,6 +17,7 @@ from analytics.management.commands.distribute_readings import DEVICE, DISTRIBUTE
 from analytics.summaries import summarize
 from analytics.thumbnails import thumbnails
 from devices.exports import export
+from devices.lookups import newest_times
 from devices.models import Device, Reading
 from tests import statements
 from tests.helpers import at, stored
@@ -180,12 +181,13 @@ def test_with_citus_an_answer_about_several_devices_asks_for_one_at_a_time(
     usual, across = answers_about(devices)
     settings.CITUS = True
     assert answers_about(devices) == (usual, [])
-    assert len(across) >= 4  # rollups, parts of hours, readings, small curves
+    assert len(across) >= 5  # rollups, parts of hours, readings, small curves, the newest readings
 
 
 def answers_about(devices: list[Device]) -> tuple[Any, list[str]]:
     """What is answered over a ragged window, and the statements about several devices that it took."""
+    ids = [device.pk for device in devices]
     with CaptureQueriesContext(connection) as asked:
-        answer = summarize(devices, at(77), at(8000)), thumbnails(devices, at(9000))
+        answer = summarize(devices, at(77), at(8000)), thumbnails(devices, at(9000)), newest_times(ids)
     texts = {statements.folded(query["sql"]) for query in asked.captured_queries}
     return answer, [text for text in texts if statements.MENTIONED.search(text) and statements.crossing(text)]

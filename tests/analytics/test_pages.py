@@ -166,12 +166,12 @@ def test_a_device_that_was_silent_for_a_day_has_no_small_curves(hers: Client, de
 def test_the_list_takes_as_many_queries_for_twenty_devices_as_for_one(
     hers: Client, alice: User, device: Device, django_assert_num_queries: Any
 ) -> None:
-    """Session, account, devices with their last readings; one for each 500 small samples."""
+    """Session, account, devices, their last readings; one for each 500 small samples."""
     of_today(device, 10)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         hers.get("/devices/")
     Device.objects.bulk_create([Device(owner=alice, name=f"Sensor {number:02}") for number in range(19)])
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         hers.get("/devices/")
 
 

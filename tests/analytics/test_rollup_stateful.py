@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from analytics import building
+from analytics import building, large_pools, summaries
 from analytics.models import Rollup
 from analytics.order_statistics import nearest_rank
 from analytics.summaries import summarize
@@ -84,9 +84,13 @@ class Rollups(RuleBasedStateMachine):
         self.pruned = [datetime.min.replace(tzinfo=UTC)] * 2
         self.builders: list[Iterator[int]] = []
 
-    @initialize(fewest=st.sampled_from([2, 4, 4]), most=st.sampled_from([20, 200, 4_000_000]))
-    def limits(self, fewest: int, most: int) -> None:
+    @initialize(
+        fewest=st.sampled_from([2, 4, 4]), most=st.sampled_from([20, 200, 4_000_000]), room=st.sampled_from([3, 10**6])
+    )
+    def limits(self, fewest: int, most: int, room: int) -> None:
+        """Small ones are of what a rollup may have, and of what an answer may hold in memory."""
         building.FEWEST, building.MOST = fewest, most
+        summaries.MAX_VALUES = large_pools.ROOM = room
 
     @rule(number=numbers, start=times, gap=st.sampled_from([0, 1, 60, 600]), axes=seeds)
     def add(self, number: int, start: datetime, gap: int, axes: list[tuple[float, float, float]]) -> None:
@@ -251,6 +255,8 @@ def test_each_answer_is_that_of_plain_python_whatever_came_before(
 ) -> None:
     monkeypatch.setattr(building, "FEWEST", building.FEWEST)  # each example sets them; put back at the end
     monkeypatch.setattr(building, "MOST", building.MOST)
+    monkeypatch.setattr(summaries, "MAX_VALUES", summaries.MAX_VALUES)
+    monkeypatch.setattr(large_pools, "ROOM", large_pools.ROOM)
     Rollups.devices, Rollups.steps = [device, other_device], 0
     run: Callable[..., None] = run_state_machine_as_test
     run(Rollups, settings=thoroughly)

@@ -160,6 +160,27 @@ def test_a_build_that_stopped_half_way_goes_on(device: Device) -> None:
     agree(device)
 
 
+def test_rollups_of_more_readings_than_are_read_at_once_are_built_and_verified(
+    device: Device, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("analytics.raw.MAX_RAW", {"postgresql": 100, "sqlite": 100})  # of 360 an hour
+    history(device)
+    roll_up(device)
+    assert ready(device) == {"HOUR": 50, "SIX_HOURS": 9, "DAY": 3, "MONTH": 1}
+    agree(device)
+    assert [rollup for rollup, agrees in verify([device.pk]) if not agrees] == []
+
+
+def test_an_hour_of_more_readings_than_a_block_may_have_is_not_built(device: Device, monkeypatch: Any) -> None:
+    monkeypatch.setattr("analytics.building.MOST", 1_000)
+    stored(device, *((s / 10, s, -s, s % 17) for s in range(2 * 36_000, 2 * 36_000 + 5_000)))
+    history(device, hours=2)
+    roll_up(device)
+    assert ready(device) == {"HOUR": 2, "SIX_HOURS": 0, "DAY": 0, "MONTH": 0}
+    agree(device)
+    agree(device, at(1800), at(2 * 3600 + 100))
+
+
 def test_more_raw_readings_than_memory_is_for_are_left_to_the_database(device: Device, monkeypatch: Any) -> None:
     history(device, hours=2)
     monkeypatch.setattr("analytics.raw.MAX_RAW", {"postgresql": 100, "sqlite": 100})

@@ -9,6 +9,7 @@ import psycopg
 from django.conf import settings
 from psycopg.pq import Format
 
+from devices.columns import END_MICROSECOND, FIRST_MICROSECOND
 from devices.reading_ids import from_microseconds, microseconds
 from devices.replica import current_connection
 
@@ -41,6 +42,27 @@ def look_up(sql: str, wanted: Iterable[Sequence[Any]], **words: object) -> list[
     fence = LOOK_UP[current_connection().vendor]
     values = ", ".join(f"({cells})" for cells in texts)
     return _fetch(sql.format(values=values, device=device, **fence, **words), parameters)
+
+
+_OF_EACH = """
+SELECT wanted.column2, (SELECT {figure} FROM devices_reading WHERE device_id = {device} AND {within})
+FROM (VALUES {values}) AS wanted
+"""
+
+
+def of_each(
+    figure: str, device_ids: Iterable[int], start: int = FIRST_MICROSECOND, stop: int = END_MICROSECOND
+) -> dict[int, Any]:
+    """A figure, such as `count(*)`, of the readings of each device with `start <= time < stop` in microseconds."""
+    times = within("recorded_at", [(start, stop)])
+    wanted = chunks((0, device_id) for device_id in device_ids)
+    return {id: found for chunk in wanted for id, found in look_up(_OF_EACH, chunk, figure=figure, within=times)}
+
+
+def newest_times(device_ids: Iterable[int]) -> dict[int, datetime]:
+    """The time of the newest reading of each device that has any."""
+    times = ((device_id, time_from(time)) for device_id, time in of_each("max(recorded_at)", device_ids).items())
+    return {device_id: from_microseconds(time) for device_id, time in times if time is not None}
 
 
 def chunks(rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
