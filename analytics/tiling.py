@@ -62,7 +62,8 @@ def tile(spans: Sequence[Span], levels: Iterable[Level] = COARSEST_FIRST) -> tup
     knots = 0
     for level in levels:
         found = []
-        for some in _tiles_within(spans, level):
+        for chunk in chunks(_aligned(spans, level)):
+            some = _tiles_within(chunk, level)
             found += some
             knots += sum(len(grid) for each in some for grid in each.grids) // 8
             if knots > MAX_KNOTS:
@@ -101,11 +102,14 @@ AND rollup.period_start = wanted.column4 {as_one} rollup
 """
 
 
-def _tiles_within(spans: Sequence[Span], level: Level) -> Iterator[list[Tile]]:
-    """The rollups of a level within the spans, as many at a time as are looked up by one statement."""
+def _aligned(spans: Iterable[Span], level: Level) -> Iterator[Span]:
+    """The whole periods of a level within the spans."""
     aligned = (Span(place, id, ceiling(start, level), floor(stop, level)) for place, id, start, stop in spans)
-    for chunk in chunks(span for span in aligned if span.start < span.stop):
-        yield [_tile(*row) for row in look_up(_TILES, chunk, level=int(level))]
+    return (span for span in aligned if span.start < span.stop)
+
+
+def _tiles_within(spans: Sequence[Span], level: Level) -> list[Tile]:
+    return [_tile(*row) for row in look_up(_TILES, spans, level=int(level))]
 
 
 def _tile(*row: Any) -> Tile:

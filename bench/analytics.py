@@ -1,9 +1,10 @@
 """How fast questions are answered: over HTTP and in process, against PostgreSQL's own aggregates and NumPy in memory.
 
-`BENCH_READINGS` (default 10,000,000) is the length of the history of one device, a reading a second, and of a hundred
-devices together; `BENCH_DAYS` (default 365; 0 for none) that of the days by zone; `BENCH_LONG` (default none) that of a
-longer history, asked in turns with the first. What is compared is asked in one run, and the figures are medians. Memory
-is the peak of a process: of `manage.py rollup`, a new one for each history, and of gunicorn's, at the end.
+`BENCH_READINGS` (default 10,000,000) is the length of the history of one device, a reading a second, and of a hundred,
+and of two thousand, devices together; `BENCH_DAYS` (default 365; 0 for none) that of the days by zone; `BENCH_LONG`
+(default none) that of a longer history, asked in turns with the first. What is compared is asked in one run, and the
+figures are medians. Memory is the peak of a process: of `manage.py rollup`, a new one for each history, and of
+gunicorn's, at the end.
 """
 
 import json
@@ -47,7 +48,7 @@ RATES = {  # seconds from one reading to the next, and how many readings
 }
 START = datetime(1990, 1, 1, tzinfo=UTC)  # so long ago that all is closed
 BATCH = 100_000
-POOLED_DEVICES = 100
+POOLS = 100, 2_000  # devices; the raw readings of so many are more than an answer holds in memory
 NOISE = np.random.default_rng(1)
 Caller = tuple[Any, str]  # an address, and a token
 SQL = ", ".join(
@@ -57,13 +58,12 @@ SQL = ", ".join(
 
 def run() -> None:
     """Print milliseconds and ratios."""
-    user, other = User.objects.create_user("bench"), User.objects.create_user("pool")
+    user = User.objects.create_user("bench")
     device = _history(user, "One", READINGS)
-    names = [f"Pooled {number}" for number in range(POOLED_DEVICES)]
-    ids = [pooled.pk for pooled in _histories(other, names, READINGS // POOLED_DEVICES)]
+    pools = {number: _pool(number) for number in POOLS}
     print(f"\nReadings with their index, and rollups: {_sizes()}")
     with gunicorn() as address:
-        caller, their_caller = ((address, AuthToken.objects.create(owner)[1]) for owner in (user, other))
+        caller = address, AuthToken.objects.create(user)[1]
         day = timedelta(days=1)
         end = START + timedelta(seconds=READINGS)
         for name, window in {
@@ -72,8 +72,11 @@ def run() -> None:
             "ragged": _ragged(READINGS),
         }.items():
             _compare(f"one device, {name}", f"devices/{device.pk}", [device.pk], window, caller)
-        pooled = _ragged(READINGS // POOLED_DEVICES)
-        _compare(f"{POOLED_DEVICES} devices pooled, ragged", f"users/{other.pk}", ids, pooled, their_caller)
+        for number, ids in pools.items():
+            owner = User.objects.get(devices=ids[0])
+            their_caller = address, AuthToken.objects.create(owner)[1]
+            window = _ragged(READINGS // number)
+            _compare(f"{number:,} devices pooled, ragged", f"users/{owner.pk}", ids, window, their_caller)
         if DAYS:
             _by_day(_history(user, "Days", DAYS * 86_400), caller)
         if LONG:
@@ -85,7 +88,15 @@ def run() -> None:
 
 def _ragged(seconds: int) -> tuple[datetime, datetime]:
     """Most of a history, from within an hour to within another."""
-    return START + timedelta(hours=7, seconds=1234.5), START + timedelta(seconds=seconds) - timedelta(seconds=4277.25)
+    start, stop = min(26_434.5, seconds / 9), max(seconds - 4277.25, seconds * 6 / 7)
+    return START + timedelta(seconds=start), START + timedelta(seconds=stop)
+
+
+def _pool(number: int) -> list[int]:
+    """So many devices of a user of their own, by id."""
+    owner = User.objects.create_user(f"pool of {number}")
+    names = [f"{number} pooled: {place}" for place in range(number)]
+    return [device.pk for device in _histories(owner, names, READINGS // number)]
 
 
 def _history(owner: User, name: str, readings: int, interval: float = 1.0) -> Device:
@@ -139,7 +150,7 @@ def _compare(title: str, path: str, ids: list[int], window: tuple[datetime, date
         columns = _columns(cursor, ids, window)
     query = f"start_time={text(window[0])}&end_time={text(window[1])}"
     ways: dict[str, tuple[Callable[[], Any], int]] = {
-        "HTTP": (lambda: get(caller, f"{path}/analytics/?{query}"), 21),
+        "HTTP": (lambda: get(caller, f"{path}/analytics/?{query}"), 11),
         "SQL": (lambda: sql(ids, window), 3),
         "NumPy in memory": (lambda: _numpy(columns), 3),
     }

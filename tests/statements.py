@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from itertools import chain, product
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import psycopg
@@ -76,14 +77,19 @@ def _noting(note: Callable[[Any], None], send: Callable[..., Any]) -> Callable[.
 def _origin() -> str | None:
     """Which function of the service sends a statement; None where it is a test or a migration."""
     frame = sys._getframe(3)  # who has called the cursor
-    while not frame.f_code.co_filename.startswith(OURS) or frame.f_code.co_qualname in BETWEEN:
+    while not frame.f_code.co_filename.startswith(OURS) or _name(frame) in BETWEEN:
         if frame.f_back is None:
             return None
         frame = frame.f_back
     file = frame.f_code.co_filename
     if not file.startswith(PRODUCT) or "/migrations/" in file:
         return None
-    return f"{Path(file).relative_to(ROOT)}: {frame.f_code.co_qualname.partition('.<locals>')[0]}"
+    return f"{Path(file).relative_to(ROOT)}: {_name(frame)}"
+
+
+def _name(frame: FrameType) -> str:
+    """Of the function, also from within a comprehension of it."""
+    return frame.f_code.co_qualname.partition(".<locals>")[0]
 
 
 def recorded(folder: Path) -> dict[str, str]:

@@ -2,14 +2,13 @@
 
 import math
 import os
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pytest
 from django.db import connection
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics import building, large_pools, raw, summaries, tiling
@@ -28,23 +27,27 @@ PERCENTILES = {text: Decimal(text) for text in ("0", "12.5", "50", "99.9")}
 LATER = at(40 * 86_400)
 # Without HYPOTHESIS_EXAMPLES the same examples in each run; with it, that many new ones.
 examples = os.environ.get("HYPOTHESIS_EXAMPLES")
-thoroughly = settings(max_examples=int(examples or 60), derandomize=not examples, database=None, deadline=None)
+thoroughly = settings(
+    max_examples=int(examples or 60),
+    derandomize=not examples,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the same little memory for each example
+)
 
 values = st.integers(-9, 9).map(float) | st.floats(-1e15, 1e15).map(lambda value: value + 0.0)
 blocks_of_values = st.lists(st.tuples(st.lists(values, max_size=40), st.integers(1, 12)), max_size=8)
 
 
-@pytest.fixture(scope="module")
-def little_memory() -> Iterator[None]:
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """So little that a few readings are too many."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(raw.MAX_RAW, connection.vendor, 60)
-        patch.setattr(tiling, "MAX_KNOTS", 90)
-        patch.setattr(summaries, "MAX_VALUES", 4)
-        patch.setattr(large_pools, "ROOM", 8)
-        patch.setattr(large_pools, "AT_FIRST", 2)
-        patch.setattr(building, "FEWEST", 4)
-        yield
+    monkeypatch.setitem(raw.MAX_RAW, connection.vendor, 60)
+    monkeypatch.setattr(tiling, "MAX_KNOTS", 90)
+    monkeypatch.setattr(summaries, "MAX_VALUES", 4)
+    monkeypatch.setattr(large_pools, "ROOM", 8)
+    monkeypatch.setattr(large_pools, "AT_FIRST", 2)
+    monkeypatch.setattr(building, "FEWEST", 4)
 
 
 @pytest.fixture

@@ -246,7 +246,7 @@ def after_the_snapshot_ended(callers: Callers) -> Gate:
 
 BUILDING_PLACES: dict[str, Place] = {
     "marked_but_without_a_snapshot": before(building, "_build"),
-    "in_the_middle_of_its_snapshot": before(building, "raw_readings"),
+    "in_the_middle_of_its_snapshot": before(building, "raw_parts"),
     "with_the_readings_of_its_snapshot": after(building, "_content"),
     "after_its_snapshot_and_before_ready": after_the_snapshot_ended,
     "after_ready": after(building, "_build"),

@@ -50,9 +50,6 @@ class Gate:
             self.reached.set()
             assert self.opened.wait(TIMEOUT), "nobody opened the gate"
 
-    def wait_until_reached(self) -> None:
-        assert self.reached.wait(TIMEOUT), "nobody came to the gate"
-
 
 class Callers:
     """Threads, and the gates on their way."""
@@ -109,7 +106,8 @@ class Callers:
 
     def _meanwhile(self, gate: Gate, first: Call, second: Call, *, must_wait: bool) -> tuple[Any, Any]:
         held = self.start(first)
-        gate.wait_until_reached()
+        self._wait(lambda: gate.reached.is_set() or held.done())
+        assert gate.reached.is_set(), f"it did not come to the gate: {held.result()}"
         other = self.start(second)
         self._wait(lambda: other.done() or self._blocked() > 0)
         assert not (must_wait and other.done()), "it did not wait for a lock"
