@@ -16,7 +16,7 @@ takes the rollups of the readings that it deletes along, whatever their status, 
 
 import math
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -35,6 +35,7 @@ from analytics.raw import raw_parts
 from analytics.reference import AXES
 from analytics.tiling import Span, TooLarge
 from devices.columns import FIRST_MICROSECOND, Bytes, Floats, Integers
+from devices.lookups import chunks, look_up, time_to, within
 from devices.models import Device, DeviceState, Reading
 from devices.querysets import ReadingQuerySet
 from devices.reading_ids import from_microseconds, microseconds
@@ -42,6 +43,7 @@ from devices.transactions import exclusive_device_lock, snapshot
 
 FEWEST = 256  # readings: fewer are as quickly read raw
 MOST = 4_194_304  # readings: the 32 MiB of an axis are what a block may take of memory
+MOST_AT_ONCE = 500_000  # readings whose axes are written by one statement
 GRACE = 10 * 60 * MICROSECONDS  # how long a period stays open for readings that come a little late
 
 Period = tuple[Level, int]
@@ -128,8 +130,9 @@ class _Step(NamedTuple):
 def _close_step(device_id: int, until: int, token: int) -> _Step | None:
     """Raise `closed_until` past the next reading, to the end of its day at most, and mark what is to be built then.
 
-    Under the lock from the first look on: what comes in between would be closed and not built. None where nothing is
-    left to do: the device has gone, or another builder has been faster.
+    Under the lock from the first look on: what comes in between would be closed and not built. A period with too few
+    readings costs a look-up here, and no build. None where nothing is left to do: the device has gone, or another
+    builder has been faster.
     """
     with exclusive_device_lock(device_id):
         closed = _closed_until(device_id)
@@ -138,13 +141,8 @@ def _close_step(device_id: int, until: int, token: int) -> _Step | None:
         first = _first_reading(device_id, closed, until)
         start = until if first is None else floor(first, Level.HOUR)
         stop = until if first is None else min(ceiling(first + 1, Level.DAY), until)
-        filled = start if _has_enough(device_id, start, stop) else stop
-        periods = [
-            (level, period_start)
-            for level in Level
-            # A day, or less, of which nothing was closed before, has no more readings than the step has.
-            for period_start in _ended(level, closed, filled if level <= Level.DAY else start, stop)
-        ]
+        ended = [(level, period_start) for level in Level for period_start in _ended(level, closed, start, stop)]
+        periods = list(_filled(device_id, ended))
         DeviceState.objects.update_or_create(device_id=device_id, defaults={"closed_until": from_microseconds(stop)})
         _mark(device_id, periods, Rollup.Status.BUILDING, token)
     return _Step(start, stop, periods)
@@ -207,11 +205,13 @@ def _build(device_id: int, period: Period, token: int) -> int:
     if content is None:
         mine.delete()
         return 0
-    figures = {"count": content.size, "first_at": content.first_at, "last_at": content.last_at}
+    columns: dict[str, Any] = {"count": content.size, "first_at": content.first_at, "last_at": content.last_at}
     for name, axis in zip(AXES, content.axes, strict=True):
-        _write_values(key, token, name, axis)
-        figures |= {f"{name}_{figure}": value for figure, value in _figures(axis).items()}
-    mine.update(status=Rollup.Status.READY, token=None, **figures)
+        columns |= _figures(name, axis) | _values(name, axis)
+        if content.size > MOST_AT_ONCE:
+            _update(key, token, columns)
+            columns = {}
+    _update(key, token, columns | {"status": int(Rollup.Status.READY), "token": None})
     return content.size
 
 
@@ -270,23 +270,34 @@ def _of_finer(span: Span, level: Level) -> _Content | None:
     return _Content(pool.count, pool.first_at, pool.last_at, axes)
 
 
-def _figures(axis: _Axis) -> dict[str, Any]:
-    """What a rollup keeps of an axis beside its values."""
+def _figures(name: str, axis: _Axis) -> dict[str, Any]:
+    """What a rollup keeps of an axis beside its values, by column."""
     median = median_of(axis.values[list(middle_ranks(len(axis.values)))])
-    return {"sum": axis.sum, "median": median, "grid": grid(axis.values, grid_step(len(axis.values))).tobytes()}
+    knots = grid(axis.values, grid_step(len(axis.values)))
+    return {f"{name}_sum": axis.sum, f"{name}_median": median, f"{name}_grid": knots.tobytes()}
 
 
-def _write_values(key: tuple[int, Level, int], token: int, name: str, axis: _Axis) -> None:
-    """Keep the values of an axis, while the rollup is still ours: an axis at a time, for it may be tens of megabytes.
+def _values(name: str, axis: _Axis) -> dict[str, Any]:
+    decimals, packed = pack(axis.values)
+    return {
+        f"{name}_decimals": decimals,
+        f"{name}_packed": packed,
+        f"{name}_quarters": axis.quarters,
+        f"{name}_values": b"",  # of an earlier release
+    }
 
-    On PostgreSQL in binary: Django would make a literal of it, twice as long, and copy that.
+
+def _update(key: tuple[int, Level, int], token: int, columns: Mapping[str, Any]) -> None:
+    """Change a rollup, while it is still ours.
+
+    On PostgreSQL in binary: Django would make a literal of bytes, twice as long, and copy that.
     """
+    values = ", ".join(f"{name} = {'%b' if isinstance(value, bytes) else '%s'}" for name, value in columns.items())
     statement = (
-        f"UPDATE analytics_rollup SET {name}_decimals = %s, {name}_packed = %b, {name}_values = %b, "
-        f"{name}_quarters = %b WHERE device_id = %s AND level = %s AND period_start = %s "
+        f"UPDATE analytics_rollup SET {values} WHERE device_id = %s AND level = %s AND period_start = %s "
         f"AND token = %s AND status = {Rollup.Status.BUILDING}"
     )
-    parameters: list[Any] = [*pack(axis.values), b"", axis.quarters, key[0], int(key[1]), key[2], token]
+    parameters = [*columns.values(), key[0], int(key[1]), key[2], token]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             with connection.wrap_database_errors:
@@ -307,13 +318,11 @@ def _agrees(rollup: Rollup) -> bool:
 
 
 def _axis_agrees(kept: dict[str, Any], name: str, axis: _Axis) -> bool:
-    fresh, quarters = _figures(axis), kept[f"{name}_quarters"]
-    return (
-        abs(fresh["sum"] - kept[f"{name}_sum"]) <= 1e-12 * float(np.abs(axis.values).sum())
-        and fresh["median"] == kept[f"{name}_median"]
-        and fresh["grid"] == bytes(kept[f"{name}_grid"])
-        and pack(axis.values) == (kept[f"{name}_decimals"], bytes(kept[f"{name}_packed"]))
-        and axis.quarters == (None if quarters is None else bytes(quarters))
+    fresh = _figures(name, axis) | _values(name, axis)
+    total = fresh.pop(f"{name}_sum")
+    return abs(total - kept[f"{name}_sum"]) <= 1e-12 * float(np.abs(axis.values).sum()) and all(
+        value == (bytes(kept[column]) if isinstance(value, bytes) and kept[column] is not None else kept[column])
+        for column, value in fresh.items()
     )
 
 
@@ -351,8 +360,23 @@ def _first_reading(device_id: int, start: int, stop: int) -> int | None:
     return None if first is None else microseconds(first)
 
 
-def _has_enough(device_id: int, start: int, stop: int) -> bool:
-    return _readings(device_id, start, stop)[:FEWEST].count() == FEWEST
+_ENOUGH = """
+SELECT wanted.column1, (
+    SELECT 1 FROM devices_reading WHERE device_id = {device}
+    AND recorded_at >= wanted.column3 AND recorded_at < wanted.column4 AND {within} LIMIT 1 OFFSET {others}
+) FROM (VALUES {values}) AS wanted
+"""
+
+
+def _filled(device_id: int, periods: Sequence[Period]) -> Iterator[Period]:
+    """Those of the periods that have enough readings for a rollup."""
+    spans = [_span(device_id, *period) for period in periods]
+    for chunk in chunks(enumerate(spans)):
+        rows = ((place, device_id, time_to(span.start), time_to(span.stop)) for place, span in chunk)
+        times = within("recorded_at", ((span.start, span.stop) for _, span in chunk))
+        for place, enough in look_up(_ENOUGH, rows, within=times, others=FEWEST - 1):
+            if enough:
+                yield periods[place]
 
 
 def _readings(device_id: int, start: int, stop: int) -> ReadingQuerySet:
