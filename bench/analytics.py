@@ -9,7 +9,6 @@ gunicorn's, at the end.
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -29,10 +28,10 @@ from tqdm import tqdm
 from analytics.models import Rollup
 from analytics.periods import Level
 from analytics.summaries import summarize
-from bench.service import gunicorn
+from bench.service import descendants, gunicorn, peak_memory
 from devices import ingest, lookups
 from devices.columns import Columns
-from devices.models import Device, Reading
+from devices.models import Device
 from devices.reading_ids import microseconds
 from users.models import User
 
@@ -50,6 +49,13 @@ START = datetime(1990, 1, 1, tzinfo=UTC)  # so long ago that all is closed
 BATCH = 100_000
 POOLS = 100, 2_000  # devices; the raw readings of so many are more than an answer holds in memory
 NOISE = np.random.default_rng(1)
+ROLL_UP = """
+import os
+from django.core.management import execute_from_command_line
+from bench.service import peak_memory
+execute_from_command_line(["manage.py", "rollup"])
+print(peak_memory(os.getpid()))
+"""
 Caller = tuple[Any, str]  # an address, and a token
 SQL = ", ".join(
     f"min({a}), max({a}), sum({a}), avg({a}), percentile_cont(0.5) WITHIN GROUP (ORDER BY {a})" for a in "xyz"
@@ -82,8 +88,7 @@ def run() -> None:
         if LONG:
             _by_length(device, _history(user, "Long", LONG), caller)
         _by_rate(user, caller)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"\nNo process of gunicorn took more than {peak:.0f} MiB, and none of those that built")
+        print(f"\nNo process of gunicorn took more than {max(map(peak_memory, descendants(os.getpid()))):.0f} MiB")
 
 
 def _ragged(seconds: int) -> tuple[datetime, datetime]:
@@ -128,14 +133,13 @@ def _batch(device: Device, seconds: Any) -> Columns:
 
 def _roll_up() -> float:
     """Build what there is to build in a process of its own; its peak memory in MiB."""
-    builder = subprocess.Popen([sys.executable, "manage.py", "rollup"])
-    _, status, usage = os.wait4(builder.pid, 0)
-    assert status == 0
-    return usage.ru_maxrss / 1024
+    done = subprocess.run([sys.executable, "-c", ROLL_UP], check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout)
 
 
 def _sizes() -> str:
     with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = 0")  # the service looks at them too
         cursor.execute("VACUUM (FULL, ANALYZE) devices_reading")
         cursor.execute("VACUUM (FULL, ANALYZE) analytics_rollup")
         cursor.execute("SELECT pg_total_relation_size('devices_reading'), pg_total_relation_size('analytics_rollup')")
@@ -220,8 +224,8 @@ def _by_day(device: Device, caller: Caller) -> None:
 def _by_rate(owner: User, caller: Caller) -> None:
     """Devices of every pace: which levels they fill, what these take, and how they answer."""
     for name, (interval, readings) in RATES.items():
-        Rollup.objects.all().delete()
-        Reading.objects.all().delete()
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = 0; TRUNCATE devices_reading, analytics_rollup")
         device = _history(owner, name, readings, interval)
         levels = [level.name for level in Level if Rollup.objects.filter(device=device, level=level).exists()]
         print(f"  levels {', '.join(levels)}; {_sizes()}")

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -47,6 +48,18 @@ def gunicorn() -> Iterator[tuple[str, int]]:
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
+
+
+def descendants(process_id: int) -> list[int]:
+    """The processes that this one has started, and these, and so on."""
+    children = [int(child) for child in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()]
+    return [*children, *(each for child in children for each in descendants(child))]
+
+
+def peak_memory(process_id: int) -> float:
+    """The most that a process has had in memory so far, in MiB; the system's own count begins with its parent's."""
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def _wait(url: str) -> None:

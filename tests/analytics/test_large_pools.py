@@ -17,9 +17,10 @@ from analytics.large_pools import LargePool
 from analytics.order_statistics import bracket, grid, nearest_rank, thinned
 from analytics.summaries import summarize, summarize_between
 from devices.models import Device
+from devices.rows import Row
 from tests.analytics.test_summaries_property import Example, devices_with, readings_and_windows
-from tests.helpers import NEW_YEAR, at, stored
-from tests.oracle import assert_agrees, oracle
+from tests.helpers import NEW_YEAR, at, store_rows
+from tests.oracle import Sample, assert_agrees, oracle
 
 pytestmark = pytest.mark.django_db
 
@@ -63,15 +64,15 @@ def large_pools_made(monkeypatch: pytest.MonkeyPatch) -> list[LargePool]:
     return made
 
 
-def history(device: Device, readings: int = 1500) -> list[tuple[float, float, float, float]]:
+def history(device: Device, readings: int = 1500) -> list[Sample]:
     """A reading each two minutes, for some two days."""
-    samples = [(120 * n + 0.5, float(n * 7919 % 1009) / 8, float(-n), float(n % 3)) for n in range(readings)]
-    stored(device, *samples)
+    samples = [(at(120 * n + 0.5), float(n * 7919 % 1009) / 8, float(-n), float(n % 3)) for n in range(readings)]
+    store_rows([Row(device.pk, *sample) for sample in samples])
     return samples
 
 
-def assert_is_of(summary: Any, samples: list[tuple[float, float, float, float]]) -> None:
-    assert_agrees(summary, oracle([(at(second), *axes) for second, *axes in samples]))
+def assert_is_of(summary: Any, samples: list[Sample]) -> None:
+    assert_agrees(summary, oracle(samples))
     for place, axis in enumerate((summary.x, summary.y, summary.z), 1):
         ordered = sorted(sample[place] for sample in samples)
         ranks = {text: nearest_rank(number, len(ordered)) for text, number in PERCENTILES.items()}
@@ -149,15 +150,15 @@ def test_buckets_that_are_too_many_at_once_are_answered_in_parts(device: Device)
     sum(build(device, LATER))
     edges = [at(hour * 3600) for hour in range(0, 51, 5)]
     for start, stop, summary in zip(edges, edges[1:], summarize_between([device], edges), strict=False):
-        assert_agrees(summary, oracle([(at(second), *axes) for second, *axes in samples], start, stop))
+        assert_agrees(summary, oracle(samples, start, stop))
 
 
 @pytest.mark.usefixtures("little_memory")
 def test_more_readings_of_one_time_than_memory_is_for_are_left_to_the_database(
     device: Device, large_pools_made: list[LargePool]
 ) -> None:
-    samples = [(7.0, float(n), float(n % 5), 1.0) for n in range(100)]
-    stored(device, *samples)
+    samples = [(at(7), float(n), float(n % 5), 1.0) for n in range(100)]
+    store_rows([Row(device.pk, *sample) for sample in samples])
     assert_is_of(summarize([device], None, None, PERCENTILES), samples)
     assert large_pools_made == []
 
