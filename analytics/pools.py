@@ -112,11 +112,10 @@ class Pool:
 
     def ends(self, axis: int) -> tuple[float, float]:
         """The least and the greatest value of an axis."""
-        grids = [np.frombuffer(found.grids[axis], dtype="<f8") for found in self.tiles]
-        ends = [end for knots in grids for end in (knots[0], knots[-1])]
+        ends = [end for found in self.tiles for end in found.ends(axis)]
         if self.raw:
-            ends += [self.raw.axes[axis].min(), self.raw.axes[axis].max()]
-        return float(min(ends)), float(max(ends))
+            ends += [float(self.raw.axes[axis].min()), float(self.raw.axes[axis].max())]
+        return min(ends), max(ends)
 
     def all_values(self, axis: int) -> Floats:
         """Every value of an axis, in no order."""

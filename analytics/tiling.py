@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from struct import Struct
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from analytics.reference import AXES
 from devices.columns import Floats
 from devices.lookups import chunks, look_up
 
+DOUBLE = Struct("<d")
 MAX_KNOTS = 3_000_000  # of all axes that a request may hold in memory
 
 
@@ -44,6 +46,11 @@ class Tile(NamedTuple):
     grids: tuple[bytes, bytes, bytes]
     decimals: tuple[int, int, int]
 
+    def ends(self, axis: int) -> tuple[float, float]:
+        """The least and the greatest value of an axis."""
+        knots = self.grids[axis]
+        return *DOUBLE.unpack_from(knots), *DOUBLE.unpack_from(knots, len(knots) - DOUBLE.size)
+
 
 class Slice(NamedTuple):
     """Positions `start <= p < stop` of the sorted values of one axis of a rollup, wanted for its place."""
@@ -65,7 +72,7 @@ def tile(spans: Sequence[Span], levels: Iterable[Level] = COARSEST_FIRST) -> tup
         for chunk in chunks(_aligned(spans, level)):
             some = _tiles_within(chunk, level)
             found += some
-            knots += sum(len(grid) for each in some for grid in each.grids) // 8
+            knots += sum(len(grid) for each in some for grid in each.grids) // DOUBLE.size
             if knots > MAX_KNOTS:
                 raise TooLarge
         tiles += found
