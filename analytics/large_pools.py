@@ -24,6 +24,7 @@ from analytics.periods import COARSEST_FIRST, ceiling
 from analytics.pools import NO_VALUES, Pool, pools_of, ranks
 from analytics.reference import AXES, Percentiles
 from analytics.tiling import Span, TooLarge
+from devices.lookups import of_each, time_from
 
 ROOM = 1_000_000  # values of an axis
 AT_FIRST = 100  # spans in a group
@@ -189,13 +190,27 @@ def _groups(spans: Sequence[Span]) -> Iterator[tuple[Sequence[Span], Pool]]:
 
 
 def _halves(spans: Sequence[Span]) -> Sequence[Sequence[Span]]:
-    """Half of the spans, and the others. One is cut where long periods begin, so that their rollups are of use."""
+    """Half of the spans, and the others; of one, both halves of the time in which it has readings."""
     if len(spans) > 1:
         return spans[: len(spans) // 2], spans[len(spans) // 2 :]
     (span,) = spans
-    middle = (span.start + span.stop) // 2
-    cuts = (ceiling(middle, level) for level in COARSEST_FIRST)
-    cut = next((cut for cut in cuts if span.start < cut < span.stop), middle)
-    if cut == span.start:
-        raise TooLarge
+    cut = _middle(*_ends_of(span))
     return [span._replace(stop=cut)], [span._replace(start=cut)]
+
+
+def _middle(first: int, last: int) -> int:
+    """A time after the first and not after the last: where long periods begin, so that their rollups are of use."""
+    if first == last:
+        raise TooLarge
+    middle = (first + last) // 2 + 1
+    cuts = (ceiling(middle, level) for level in COARSEST_FIRST)
+    return next((cut for cut in cuts if cut <= last), middle)
+
+
+def _ends_of(span: Span) -> list[int]:
+    """The first and the last time of its readings, of which there are some."""
+    found = (
+        of_each(f"{end}(recorded_at)", [span.device_id], span.start, span.stop)[span.device_id]
+        for end in ("min", "max")
+    )
+    return [time for time in map(time_from, found) if time is not None]

@@ -68,6 +68,9 @@ percentiles = st.lists(st.sampled_from(["0", "5", "33.3", "50", "95", "99.9", "1
 seeds = st.lists(st.tuples(values, values, values), min_size=1, max_size=12)
 
 
+USUAL_LIMITS = building.FEWEST, building.MOST, summaries.MAX_VALUES, large_pools.ROOM
+
+
 class Crash(Exception):
     """The builder, or the pruner, is no more."""
 
@@ -89,8 +92,10 @@ class Rollups(RuleBasedStateMachine):
     )
     def limits(self, fewest: int, most: int, room: int) -> None:
         """Small ones are of what a rollup may have, and of what an answer may hold in memory."""
-        building.FEWEST, building.MOST = fewest, most
-        summaries.MAX_VALUES = large_pools.ROOM = room
+        self.set_limits(fewest, most, room, room)
+
+    def set_limits(self, fewest: int, most: int, values: int, room: int) -> None:
+        building.FEWEST, building.MOST, summaries.MAX_VALUES, large_pools.ROOM = fewest, most, values, room
 
     @rule(number=numbers, start=times, gap=st.sampled_from([0, 1, 60, 600]), axes=seeds)
     def add(self, number: int, start: datetime, gap: int, axes: list[tuple[float, float, float]]) -> None:
@@ -206,14 +211,17 @@ class Rollups(RuleBasedStateMachine):
         type(self).steps += 1
 
     def teardown(self) -> None:
-        self._agrees({0, 1}, None, None, [])
-        self._verify()
-        for device in self.devices:
-            list(building.build(device, THE_END))
-        assert not Rollup.objects.exclude(status=Rollup.Status.READY).exists()
-        self._verify()
-        for number in (0, 1):
-            self._agrees({number}, None, None, ["50"])
+        try:
+            self._agrees({0, 1}, None, None, [])
+            self._verify()
+            for device in self.devices:
+                list(building.build(device, THE_END))
+            assert not Rollup.objects.exclude(status=Rollup.Status.READY).exists()
+            self._verify()
+            for number in (0, 1):
+                self._agrees({number}, None, None, ["50"])
+        finally:  # whoever runs it
+            self.set_limits(*USUAL_LIMITS)
 
     def _verify(self) -> None:
         ids = [device.pk for device in self.devices]
@@ -250,13 +258,7 @@ class Rollups(RuleBasedStateMachine):
         return list(DeviceState.objects.order_by("device").values_list("device", "closed_until"))
 
 
-def test_each_answer_is_that_of_plain_python_whatever_came_before(
-    device: Device, other_device: Device, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(building, "FEWEST", building.FEWEST)  # each example sets them; put back at the end
-    monkeypatch.setattr(building, "MOST", building.MOST)
-    monkeypatch.setattr(summaries, "MAX_VALUES", summaries.MAX_VALUES)
-    monkeypatch.setattr(large_pools, "ROOM", large_pools.ROOM)
+def test_each_answer_is_that_of_plain_python_whatever_came_before(device: Device, other_device: Device) -> None:
     Rollups.devices, Rollups.steps = [device, other_device], 0
     run: Callable[..., None] = run_state_machine_as_test
     run(Rollups, settings=thoroughly)

@@ -706,7 +706,7 @@ def test_a_summary_over_all_months_is_right(device: Device, year: list[datetime]
 
 
 def test_each_answer_is_that_of_plain_python_on_partitions_too(
-    device: Device, other_device: Device, year: list[datetime], monkeypatch: pytest.MonkeyPatch
+    device: Device, other_device: Device, year: list[datetime]
 ) -> None:
     """The property of test_rollup_stateful, at a small size."""
     Reading.objects.all().delete()
