@@ -76,7 +76,8 @@ def value_ticks(lowest: float, highest: float) -> list[float]:
     """Three to six round numbers between two."""
     exponent = math.floor(math.log10((highest - lowest) / 2))
     unit = 10.0**exponent
-    step = next(n * unit for n in (5, 2, 1) if n * unit <= (highest - lowest) / 2)
+    # The last for a logarithm that was rounded up to a whole number.
+    step = next(n * unit for n in (5, 2, 1, 0.5) if n * unit <= (highest - lowest) / 2)
     return [n * step for n in range(math.ceil(lowest / step), math.floor(highest / step) + 1)]
 
 

@@ -66,6 +66,12 @@ def test_there_are_a_few_round_values_beside_a_curve(one: float, other: float) -
     assert 1 <= len(chart.axes[0].ticks) <= 6
 
 
+@pytest.mark.parametrize("exponent", range(-250, 16))
+def test_a_range_just_short_of_a_power_of_ten_has_round_values_too(exponent: int) -> None:
+    """Its logarithm is rounded up to a whole number."""
+    assert 3 <= len(value_ticks(0.0, 2 * 10.0**exponent * (1 - 2**-53))) <= 6
+
+
 @pytest.mark.parametrize(
     ("lowest", "highest", "expected"),
     [(0, 10, [0, 5, 10]), (-0.3, 0.9, [0, 0.5]), (1e14, 3e14, [1e14, 2e14, 3e14]), (0.1, 0.7, [0.2, 0.4, 0.6])],
