@@ -67,7 +67,6 @@ midnights = st.sampled_from([-30, -2, -1, -1, 0]).map(lambda day: BOUNDARY + tim
 percentiles = st.lists(st.sampled_from(["0", "5", "33.3", "50", "95", "99.9", "100"]), unique=True, max_size=3)
 seeds = st.lists(st.tuples(values, values, values), min_size=1, max_size=12)
 
-
 USUAL_LIMITS = building.FEWEST, building.MOST, summaries.MAX_VALUES, large_pools.ROOM
 
 

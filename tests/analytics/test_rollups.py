@@ -181,7 +181,7 @@ def test_an_hour_of_more_readings_than_a_block_may_have_is_not_built(device: Dev
     agree(device, at(1800), at(2 * 3600 + 100))
 
 
-def test_more_raw_readings_than_memory_is_for_are_left_to_the_database(device: Device, monkeypatch: Any) -> None:
+def test_more_raw_readings_than_memory_is_for_are_gone_through_in_parts(device: Device, monkeypatch: Any) -> None:
     history(device, hours=2)
     monkeypatch.setattr("analytics.raw.MAX_RAW", {"postgresql": 100, "sqlite": 100})
     agree(device)
