@@ -13,10 +13,12 @@ from time import monotonic, sleep
 from typing import Any, TypeVar
 
 import pytest
+from django.contrib.auth.forms import AuthenticationForm
 from django.core.management import call_command
 from django.db import OperationalError, connection, transaction
 from django.db.models import Model
 from django.db.models.sql import DeleteQuery
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from rest_framework.authtoken.serializers import AuthTokenSerializer
 from rest_framework.test import APIClient
@@ -31,6 +33,7 @@ from devices.transactions import exclusive_device_lock, snapshot
 from tests.helpers import NEW_YEAR, at, client_of, codes, fields, store_rows, stored
 from users.models import User, UserManager
 from users.serializers import PasswordSerializer, UserSerializer
+from users.views import TokenView
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -432,6 +435,34 @@ def test_a_token_asked_for_while_the_account_is_deleted_is_no_500(
         partial(clients[1].delete, f"/api/v1/users/{alice.pk}/"),
     )
     assert 500 not in statuses(answers)
+
+
+def test_an_account_deleted_between_the_token_and_the_note_of_the_login_is_no_500(
+    callers: Callers, clients: list[APIClient], alice: User
+) -> None:
+    gate = callers.gate(TokenView, "create_token", after=True)
+    credentials = {"username": "alice", "password": "alice-9-secret"}
+    answers = callers.meanwhile(
+        gate,
+        partial(clients[0].post, "/api/v1/auth/token/", credentials),
+        partial(clients[1].delete, f"/api/v1/users/{alice.pk}/"),
+    )
+    assert statuses(answers) == [200, 204]
+
+
+@pytest.mark.parametrize("page", ["/sign-in/", "/admin/login/"])
+def test_an_account_deleted_while_it_signs_in_to_a_page_is_no_500(
+    callers: Callers, clients: list[APIClient], staff: User, page: str
+) -> None:
+    gate = callers.gate(AuthenticationForm, "clean", after=True)
+    credentials = {"username": staff.username, "password": f"{staff.username}-9-secret"}
+    browser = Client(raise_request_exception=False)
+    answers = callers.meanwhile(
+        gate,
+        partial(browser.post, page, credentials),
+        partial(client_at_any_status(staff).delete, f"/api/v1/users/{staff.pk}/"),
+    )
+    assert statuses(answers) == [302, 204]
 
 
 def test_a_device_made_while_its_owner_is_deleted_is_no_500(
