@@ -14,7 +14,6 @@ Pruning. Each step holds the device's lock shared, as a writer does, so that no 
 takes the rollups of the readings that it deletes along, whatever their status, in its own transaction.
 """
 
-import math
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -25,24 +24,18 @@ import psycopg
 from django.db import connection
 from django.db.models import Min
 
+from analytics import contents
+from analytics.contents import columns_of, content_of, span_of
 from analytics.models import Rollup
-from analytics.order_statistics import grid, grid_step, median_of, middle_ranks
-from analytics.packing import pack
-from analytics.periods import COARSEST_FIRST, MICROSECONDS, Level, ceiling, floor
-from analytics.pools import pools_of
-from analytics.quarters import HOUR, quarters_of, sort_with_quarters
-from analytics.raw import raw_parts
+from analytics.periods import MICROSECONDS, Level, ceiling, floor
 from analytics.reference import AXES
-from analytics.tiling import Span, TooLarge
-from devices.columns import FIRST_MICROSECOND, Bytes, Floats, Integers
+from devices.columns import FIRST_MICROSECOND, Integers
 from devices.lookups import chunks, look_up, time_to, within
 from devices.models import Device, DeviceState, Reading
 from devices.querysets import ReadingQuerySet
 from devices.reading_ids import from_microseconds, microseconds
 from devices.transactions import exclusive_device_lock, snapshot
 
-FEWEST = 256  # readings: fewer are as quickly read raw
-MOST = 4_194_304  # readings: the 32 MiB of an axis are what a block may take of memory
 MOST_AT_ONCE = 500_000  # readings whose axes are written by one statement
 GRACE = 10 * 60 * MICROSECONDS  # how long a period stays open for readings that come a little late
 
@@ -85,23 +78,6 @@ def build(device: Device, now: datetime) -> Iterator[int]:
     """
     yield from _close(device.pk, floor(microseconds(now) - GRACE, Level.HOUR))
     yield from _mend(device.pk)
-
-
-def verify(device_ids: Sequence[int]) -> Iterator[tuple[Rollup, bool]]:
-    """Each READY rollup of the devices, without its values, and whether it agrees with the readings of its period."""
-    ready = Rollup.objects.filter(device__in=device_ids, status=Rollup.Status.READY).only(
-        "device", "level", "period_start"
-    )
-    for rollup in ready.order_by("device", "level", "period_start").iterator():
-        with snapshot():
-            still_ready = Rollup.objects.filter(pk=rollup.pk, status=Rollup.Status.READY).exists()
-            agrees = not still_ready or _agrees(rollup)
-        yield rollup, agrees
-
-
-def repair(rollup: Rollup) -> None:
-    """Have a rollup built anew."""
-    Rollup.objects.filter(pk=rollup.pk).update(status=Rollup.Status.STALE, token=None)
 
 
 def _close(device_id: int, until: int) -> Iterator[int]:
@@ -179,35 +155,18 @@ def _claim(device_id: int, period: Period, token: int) -> int:
         return int(unready.update(status=Rollup.Status.BUILDING, token=token))
 
 
-class _Axis(NamedTuple):
-    """What a rollup keeps of an axis: its values in ascending order, their sum, and of an hour their quarters."""
-
-    values: Floats
-    sum: float
-    quarters: bytes | None
-
-
-class _Content(NamedTuple):
-    """What a rollup keeps; its axes can be gone through once."""
-
-    size: int
-    first_at: int
-    last_at: int
-    axes: Iterable[_Axis]
-
-
 def _build(device_id: int, period: Period, token: int) -> int:
     """Make a period that is marked BUILDING with the token READY, or take the mark away; returns its readings."""
     key = (device_id, *period)
     mine = Rollup.objects.filter(pk=key, token=token, status=Rollup.Status.BUILDING)
     with snapshot():
-        content = None if _is_given_up(device_id, *period) else _content(device_id, *period)
+        content = None if _is_given_up(device_id, *period) else content_of(device_id, *period)
     if content is None:
         mine.delete()
         return 0
     columns: dict[str, Any] = {"count": content.size, "first_at": content.first_at, "last_at": content.last_at}
     for name, axis in zip(AXES, content.axes, strict=True):
-        columns |= _figures(name, axis) | _values(name, axis)
+        columns |= columns_of(name, axis)
         if content.size > MOST_AT_ONCE:
             _update(key, token, columns)
             columns = {}
@@ -222,69 +181,6 @@ def _is_given_up(device_id: int, level: Level, start: int) -> bool:
     """
     begun = DeviceState.objects.filter(device=device_id, pruned_before__gt=from_microseconds(start))
     return level == Level.MONTH and begun.exists()
-
-
-def _content(device_id: int, level: Level, start: int) -> _Content | None:
-    """What a period has, from finer rollups and readings. None where a rollup is not worth it, or too large."""
-    span = _span(device_id, level, start)
-    try:
-        content = _of_readings(span) if level == Level.HOUR else _of_finer(span, level)
-    except TooLarge:
-        return None
-    return content if content is not None and content.size >= FEWEST else None
-
-
-def _span(device_id: int, level: int, start: int) -> Span:
-    return Span(0, device_id, start, start + level * MICROSECONDS)
-
-
-def _of_readings(span: Span) -> _Content | None:
-    """What the readings of a period give; None where there are none, or too many. Of an hour, quarters too."""
-    ends: list[int] = []
-    quarters: list[Bytes] = []
-    columns: list[Floats] = []
-    for times, axes in raw_parts(span):
-        ends += [int(times.min()), int(times.max())]
-        quarters.append(quarters_of(times, span.start))
-        columns.append(axes)
-        if sum(map(len, quarters)) > MOST:
-            return None
-    if not ends:
-        return None
-    of_each = np.concatenate(quarters) if span.stop - span.start == HOUR else None
-    # One after the other, as they are asked for: each may be tens of megabytes.
-    sorted_axes = (_sorted(np.concatenate([part[axis] for part in columns]), of_each) for axis in range(len(AXES)))
-    return _Content(sum(map(len, quarters)), min(ends), max(ends), sorted_axes)
-
-
-def _sorted(values: Floats, quarters: Bytes | None) -> _Axis:
-    ordered, packed = (np.sort(values), None) if quarters is None else sort_with_quarters(values, quarters)
-    return _Axis(ordered, float(ordered.sum()), packed)
-
-
-def _of_finer(span: Span, level: Level) -> _Content | None:
-    pool = pools_of([span], [other for other in COARSEST_FIRST if other < level]).get(0)
-    if pool is None or pool.count > MOST:
-        return None
-    axes = [_Axis(np.sort(pool.all_values(axis)), math.fsum(pool.sums(axis)), None) for axis in range(len(AXES))]
-    return _Content(pool.count, pool.first_at, pool.last_at, axes)
-
-
-def _figures(name: str, axis: _Axis) -> dict[str, Any]:
-    """What a rollup keeps of an axis beside its values, by column."""
-    median = median_of(axis.values[list(middle_ranks(len(axis.values)))])
-    knots = grid(axis.values, grid_step(len(axis.values)))
-    return {f"{name}_sum": axis.sum, f"{name}_median": median, f"{name}_grid": knots.tobytes()}
-
-
-def _values(name: str, axis: _Axis) -> dict[str, Any]:
-    decimals, packed = pack(axis.values)
-    return {
-        f"{name}_decimals": decimals,
-        f"{name}_packed": packed,
-        f"{name}_quarters": axis.quarters,
-        f"{name}_values": b"",  # of an earlier release
-    }
 
 
 def _update(key: tuple[int, Level, int], token: int, columns: Mapping[str, Any]) -> None:
@@ -304,26 +200,6 @@ def _update(key: tuple[int, Level, int], token: int, columns: Mapping[str, Any])
                 psycopg.Cursor(connection.connection).execute(statement, parameters)
         else:
             cursor.execute(statement.replace("%b", "%s"), parameters)
-
-
-def _agrees(rollup: Rollup) -> bool:
-    """Whether every figure of a rollup is that of the readings of its period, which are read raw."""
-    content = _of_readings(_span(rollup.device_id, rollup.level, rollup.period_start))
-    kept = Rollup.objects.values().get(pk=rollup.pk)
-    return (
-        content is not None
-        and (kept["count"], kept["first_at"], kept["last_at"]) == (content.size, content.first_at, content.last_at)
-        and all(_axis_agrees(kept, name, axis) for name, axis in zip(AXES, content.axes, strict=True))
-    )
-
-
-def _axis_agrees(kept: dict[str, Any], name: str, axis: _Axis) -> bool:
-    fresh = _figures(name, axis) | _values(name, axis)
-    total = fresh.pop(f"{name}_sum")
-    return abs(total - kept[f"{name}_sum"]) <= 1e-12 * float(np.abs(axis.values).sum()) and all(
-        value == (bytes(kept[column]) if isinstance(value, bytes) and kept[column] is not None else kept[column])
-        for column, value in fresh.items()
-    )
 
 
 def _mark(device_id: int, periods: Iterable[Period], status: Rollup.Status, token: int | None) -> None:
@@ -370,11 +246,11 @@ SELECT wanted.column1, (
 
 def _filled(device_id: int, periods: Sequence[Period]) -> Iterator[Period]:
     """Those of the periods that have enough readings for a rollup."""
-    spans = [_span(device_id, *period) for period in periods]
+    spans = [span_of(device_id, *period) for period in periods]
     for chunk in chunks(enumerate(spans)):
         rows = ((place, device_id, time_to(span.start), time_to(span.stop)) for place, span in chunk)
         times = within("recorded_at", ((span.start, span.stop) for _, span in chunk))
-        for place, enough in look_up(_ENOUGH, rows, within=times, others=FEWEST - 1):
+        for place, enough in look_up(_ENOUGH, rows, within=times, others=contents.FEWEST - 1):
             if enough:
                 yield periods[place]
 

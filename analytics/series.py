@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from analytics.building import FEWEST
+from analytics.contents import FEWEST
 from analytics.periods import MICROSECONDS, Level
 from analytics.reference import AxisSummary, Summary
 from analytics.summaries import summarize, summarize_between

@@ -11,7 +11,7 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analytics import building, large_pools, raw, summaries, tiling
+from analytics import contents, large_pools, raw, summaries, tiling
 from analytics.building import build
 from analytics.large_pools import LargePool
 from analytics.order_statistics import bracket, grid, nearest_rank, thinned
@@ -48,7 +48,7 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summaries, "MAX_VALUES", 4)
     monkeypatch.setattr(large_pools, "ROOM", 8)
     monkeypatch.setattr(large_pools, "AT_FIRST", 2)
-    monkeypatch.setattr(building, "FEWEST", 4)
+    monkeypatch.setattr(contents, "FEWEST", 4)
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics import building, pools, quarters
-from analytics.building import build, verify
+from analytics import contents, pools, quarters
+from analytics.building import build
 from analytics.models import Rollup
 from analytics.periods import Level
 from analytics.raw import raw_readings
 from analytics.summaries import summarize
 from analytics.tiling import Span
+from analytics.verifying import verify
 from devices.models import Device
 from devices.reading_ids import microseconds
 from tests.analytics.test_summaries_property import devices_with
@@ -34,7 +35,7 @@ near_edges = st.tuples(quarters_of_an_hour, st.integers(-1, 1)).map(lambda pair:
 moments = near_edges | st.integers(0, HOURS * 3600 * 10**6 - 1).map(lambda number: NEW_YEAR + number * MICROSECOND)
 times = moments.filter(lambda time: at(0) <= time < at(HOURS * 3600))
 values = st.sampled_from([0.0, 1.0, -1.0, 2.5]) | st.floats(-1e15, 1e15).map(lambda value: value + 0.0)
-contents = st.lists(st.tuples(st.just(0), times, values, values, values), min_size=1, max_size=40)
+readings_of_hours = st.lists(st.tuples(st.just(0), times, values, values, values), min_size=1, max_size=40)
 
 
 @pytest.fixture
@@ -63,10 +64,10 @@ def samples_of(device: Device) -> list[Any]:
 
 
 @thoroughly
-@given(contents, moments, moments)
+@given(readings_of_hours, moments, moments)
 def test_any_window_agrees_with_plain_python(readings: Any, start: Any, stop: Any) -> None:
     with pytest.MonkeyPatch.context() as patch, devices_with(readings) as devices:
-        patch.setattr(building, "FEWEST", 1)
+        patch.setattr(contents, "FEWEST", 1)
         sum(build(devices[0], LATER))
         summary = summarize([devices[0]], start, stop)
         assert all(agrees for _, agrees in verify([devices[0].pk]))

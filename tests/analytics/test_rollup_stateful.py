@@ -21,10 +21,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from analytics import building, large_pools, summaries
+from analytics import building, contents, large_pools, summaries
 from analytics.models import Rollup
 from analytics.order_statistics import nearest_rank
 from analytics.summaries import summarize
+from analytics.verifying import verify
 from devices import ingest, retention
 from devices.ingest import BeforeRetention
 from devices.models import Device, DeviceState, Reading
@@ -67,7 +68,7 @@ midnights = st.sampled_from([-30, -2, -1, -1, 0]).map(lambda day: BOUNDARY + tim
 percentiles = st.lists(st.sampled_from(["0", "5", "33.3", "50", "95", "99.9", "100"]), unique=True, max_size=3)
 seeds = st.lists(st.tuples(values, values, values), min_size=1, max_size=12)
 
-USUAL_LIMITS = building.FEWEST, building.MOST, summaries.MAX_VALUES, large_pools.ROOM
+USUAL_LIMITS = contents.FEWEST, contents.MOST, summaries.MAX_VALUES, large_pools.ROOM
 
 
 class Crash(Exception):
@@ -94,7 +95,7 @@ class Rollups(RuleBasedStateMachine):
         self.set_limits(fewest, most, room, room)
 
     def set_limits(self, fewest: int, most: int, values: int, room: int) -> None:
-        building.FEWEST, building.MOST, summaries.MAX_VALUES, large_pools.ROOM = fewest, most, values, room
+        contents.FEWEST, contents.MOST, summaries.MAX_VALUES, large_pools.ROOM = fewest, most, values, room
 
     @rule(number=numbers, start=times, gap=st.sampled_from([0, 1, 60, 600]), axes=seeds)
     def add(self, number: int, start: datetime, gap: int, axes: list[tuple[float, float, float]]) -> None:
@@ -224,7 +225,7 @@ class Rollups(RuleBasedStateMachine):
 
     def _verify(self) -> None:
         ids = [device.pk for device in self.devices]
-        assert [rollup for rollup, agrees in building.verify(ids) if not agrees] == []
+        assert [rollup for rollup, agrees in verify(ids) if not agrees] == []
 
     def _agrees(self, chosen: set[int], start: datetime | None, stop: datetime | None, texts: list[str]) -> None:
         samples = [sample for number in chosen for sample in self.samples[number]]

@@ -8,10 +8,11 @@ import pytest
 from django.core.management import call_command
 
 from analytics import reference
-from analytics.building import build, verify
+from analytics.building import build
 from analytics.models import Rollup
 from analytics.periods import Level
 from analytics.summaries import summarize
+from analytics.verifying import verify
 from devices import ingest, reading_ids
 from devices.models import Device, Reading
 from devices.rows import Row
@@ -172,7 +173,7 @@ def test_rollups_of_more_readings_than_are_read_at_once_are_built_and_verified(
 
 
 def test_an_hour_of_more_readings_than_a_block_may_have_is_not_built(device: Device, monkeypatch: Any) -> None:
-    monkeypatch.setattr("analytics.building.MOST", 1_000)
+    monkeypatch.setattr("analytics.contents.MOST", 1_000)
     stored(device, *((s / 10, s, -s, s % 17) for s in range(2 * 36_000, 2 * 36_000 + 5_000)))
     history(device, hours=2)
     roll_up(device)

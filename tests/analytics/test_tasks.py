@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.utils import timezone
 
-from analytics import analyses, building, tasks, wakeups
+from analytics import analyses, contents, tasks, wakeups
 from analytics.embedded import Runner
 from analytics.models import Analysis, Rollup
 from config.celery import app
@@ -96,7 +96,7 @@ def test_readings_are_pruned_by_a_worker_or_by_the_service_itself(
 
 
 def test_rollups_are_built_by_a_task(device: Device, other_device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "FEWEST", 2)
+    monkeypatch.setattr(contents, "FEWEST", 2)
     for one in (device, other_device):
         stored(one, (0, 1, 2, 3), (1, 2, 3, 4))
     tasks.build_rollups()

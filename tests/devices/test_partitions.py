@@ -17,10 +17,11 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from rest_framework.test import APIClient
 
-from analytics import building, tasks
+from analytics import building, contents, tasks
 from analytics.models import Rollup
 from analytics.periods import Level
 from analytics.summaries import summarize
+from analytics.verifying import verify
 from devices import months, partitions, turning
 from devices.models import Device, Reading
 from devices.months import keep_ahead
@@ -483,7 +484,7 @@ MAY = datetime(2026, 5, 1, tzinfo=UTC)
 def old(device: Device, other_device: Device, settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
     """Readings of two devices from December to June, with their rollups, in a table of months since January."""
     settings.READING_RETENTION_DAYS = 30
-    monkeypatch.setattr(building, "FEWEST", 3)  # thirty days have so many; an hour or a day has not
+    monkeypatch.setattr(contents, "FEWEST", 3)  # thirty days have so many; an hour or a day has not
     turn_over(datetime(2025, 11, 1, tzinfo=UTC), ahead=14)
     days = [datetime(2026, month, day, tzinfo=UTC) for month in range(1, 7) for day in (1, 10)]
     days = [datetime(2025, 12, 30, tzinfo=UTC), datetime(2025, 12, 31, tzinfo=UTC), *days]
@@ -506,7 +507,7 @@ def kept(every: list[datetime], since: datetime = MAY) -> list[datetime]:
 def assert_answers_agree(*devices: Device) -> None:
     for device in devices:
         assert summarize([device]).count == Reading.objects.filter(device=device).count()
-        assert [rollup for rollup, agrees in building.verify([device.pk]) if not agrees] == []
+        assert [rollup for rollup, agrees in verify([device.pk]) if not agrees] == []
 
 
 def test_months_that_no_device_keeps_go_with_their_rollups(

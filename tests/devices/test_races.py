@@ -40,6 +40,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 T = TypeVar("T")
 Call = Callable[[], Any]
 TIMEOUT = 30  # seconds; nothing here takes one
+STUCK = 0.1  # seconds in one statement: it waits for a lock
 
 
 class Gate:
@@ -60,7 +61,7 @@ class Callers:
     def __init__(self, executor: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
         self.executor, self.monkeypatch = executor, monkeypatch
         self.gates: list[Gate] = []
-        self.statements: dict[int, str] = {}  # by thread, what it is executing
+        self.statements: dict[int, tuple[str, float]] = {}  # by thread, what it is executing, and since when
 
     def gate(self, owner: Any, name: str, *, after: bool = False) -> Gate:
         """A gate before, or after, what a function does."""
@@ -125,7 +126,7 @@ class Callers:
             connection.close()
 
     def _note(self, execute: Callable[..., T], sql: str, *rest: Any) -> T:
-        self.statements[get_ident()] = sql
+        self.statements[get_ident()] = sql, monotonic()
         try:
             return execute(sql, *rest)
         finally:
@@ -140,7 +141,8 @@ class Callers:
     def _blocked(self) -> int:
         """How many wait for a lock."""
         if connection.vendor == "sqlite":
-            return list(self.statements.values()).count("BEGIN IMMEDIATE")
+            stuck_since = monotonic() - STUCK
+            return sum(self._may_wait(sql) and since < stuck_since for sql, since in list(self.statements.values()))
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction sees the same list for ever
             cursor.execute(
@@ -148,6 +150,9 @@ class Callers:
                 "AND wait_event_type = 'Lock' AND backend_type = 'client backend'"
             )
             return int(cursor.fetchone()[0])
+
+    def _may_wait(self, sql: str) -> bool:
+        return sql == "BEGIN IMMEDIATE"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from analytics.building import repair, verify
+from analytics.verifying import repair, verify
 from devices.models import Device
 
 
