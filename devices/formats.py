@@ -4,10 +4,9 @@ A body is decoded twice at most: quickly, all of it at once, and where that fail
 and row by row, so that each bad row is named.
 """
 
-import csv
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -18,13 +17,11 @@ from rest_framework.exceptions import APIException, ErrorDetail, ParseError, Uns
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from devices import rows, values
+from devices import csv_cells, rows, values
 from devices.columns import Columns, NotSimple
 from devices.rows import FAULTS_LISTED, OWN_FIELDS, WHOLE_ROW, Faults, InvalidRow, Row, fault
 
-csv.field_size_limit(2**31 - 1)  # a body has its own limit; a long cell is refused for what is in it
 GZIP_PIECE = 2**14  # bytes
-BOM = "\ufeff"
 TEXT_CHECKS: rows.Checks = {
     "device": values.identifier_from_text,
     "recorded_at": values.time_from_text,
@@ -177,88 +174,14 @@ def decode_ndjson(content: bytes, device_id: int | None) -> Batch:
 def decode_csv(content: bytes, device_id: int | None) -> Batch:
     """Columns by the names in the first line."""
     header, body = _split_header(content)
-    names = csv_header(header, OWN_FIELDS if device_id is not None else ("device", *OWN_FIELDS))
+    names = csv_cells.header(header, OWN_FIELDS if device_id is not None else ("device", *OWN_FIELDS))
     try:
-        columns = csv_columns(body, names, _check_number_of_rows)
+        columns = csv_cells.columns(body, names, _check_number_of_rows)
         device = device_id if device_id is not None else [_device_id(text) for text in columns["device"]]
-        return Batch.of(Columns.of_values(device, columns["recorded_at"], *csv_numbers(columns)))
+        return Batch.of(Columns.of_values(device, columns["recorded_at"], *csv_cells.numbers(columns)))
     except NotSimple:
-        lines = csv_rows(body.splitlines(), names)
+        lines = csv_cells.rows(body.splitlines(), names)
         return _strictly((line for line in lines if line is not None), device_id, TEXT_CHECKS)
-
-
-def csv_header(line: bytes, expected: Iterable[str]) -> list[str]:
-    """The names in the first line of a CSV, in their order; ValidationError unless they are the expected ones."""
-    names = [name.strip() for name in _cells(line.decode(errors="replace").removeprefix(BOM)) or ()]
-    missing, unknown = set(expected) - set(names), set(names) - set(expected)
-    faults = {name: ErrorDetail("This column is missing.", "missing_column") for name in missing}
-    faults |= {name: ErrorDetail("There is no such column here.", "unknown_field") for name in unknown}
-    if faults:
-        raise ValidationError(faults)
-    if len(names) > len(set(names)):
-        raise ValidationError(ErrorDetail("A column is there twice.", "duplicate_column"))
-    return names
-
-
-def csv_columns(
-    body: bytes, names: Sequence[str], check_number: Callable[[int], None] = lambda number: None
-) -> dict[str, Sequence[str]]:
-    """The cells of a body without its header, by column; NotSimple where a line is not as it should be.
-
-    `check_number` may refuse the number of rows before they are taken apart.
-    """
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        raise NotSimple from None
-    text = text.replace("\r\n", "\n")
-    if '"' in text or "\r" in text:
-        raise NotSimple
-    lines = [line for line in text.split("\n") if line]
-    if any(line.count(",") != len(names) - 1 for line in lines):
-        raise NotSimple
-    check_number(len(lines))
-    cells = (line.split(",") for line in lines)
-    return dict(zip(names, zip(*cells, strict=True), strict=True)) if lines else dict.fromkeys(names, ())
-
-
-def csv_numbers(columns: dict[str, Sequence[str]]) -> list[list[float]]:
-    """The numbers of a CSV, which may yet be too large; NotSimple for what only Python takes for a number."""
-    together = "".join("".join(columns[axis]) for axis in "xyz")
-    if "_" in together or not together.isascii():
-        raise NotSimple
-    try:
-        return [list(map(float, columns[axis])) for axis in "xyz"]
-    except ValueError:
-        raise NotSimple from None
-
-
-def csv_rows(lines: Iterable[bytes], names: Sequence[str]) -> Iterator[dict[str, str] | InvalidRow | None]:
-    """Each line as its fields, or as what is wrong with it; None for a blank one.
-
-    Each is read by itself, so that an open quote spoils no other. A byte that is no UTF-8 is refused in its field.
-    """
-    for line in lines:
-        if not line.strip():
-            yield None
-            continue
-        cells = _cells(line.decode(errors="surrogateescape"))
-        if cells is None:
-            yield InvalidRow(fault(WHOLE_ROW, "invalid_csv", "The quotes in this line do not match."))
-        elif len(cells) == len(names):
-            yield dict(zip(names, cells, strict=True))
-        elif "".join(cells).strip():
-            yield InvalidRow(fault(WHOLE_ROW, "invalid_csv", f"{len(cells)} columns in place of {len(names)}."))
-        else:
-            yield None
-
-
-def _cells(line: str) -> list[str] | None:
-    """The cells of one line; None where quotes don't match."""
-    try:
-        return next(csv.reader([line], strict=True))
-    except csv.Error:
-        return None
 
 
 def _decoded_json(content: bytes) -> Any:

@@ -15,7 +15,7 @@ from django.db import OperationalError
 from rest_framework.exceptions import APIException
 from tqdm import tqdm
 
-from devices import formats, ingest
+from devices import csv_cells, formats, ingest
 from devices.columns import Columns, NotSimple
 from devices.ingest import BeforeRetention
 from devices.models import Device
@@ -72,7 +72,7 @@ class Command(BaseCommand):
 
     def _header(self, line: bytes) -> list[str]:
         try:
-            return formats.csv_header(line, COLUMNS)
+            return csv_cells.header(line, COLUMNS)
         except APIException:
             columns = ", ".join(COLUMNS)
             raise CommandError(f"Line 1: the header must name the columns {columns}, and no other.") from None
@@ -85,14 +85,14 @@ class Command(BaseCommand):
             self._strictly(first_line, lines)
 
     def _quickly(self, body: bytes) -> Columns:
-        cells = formats.csv_columns(body, self.names)
-        readings = Columns.of_values(0, cells["recorded_at"], *formats.csv_numbers(cells))
+        cells = csv_cells.columns(body, self.names)
+        readings = Columns.of_values(0, cells["recorded_at"], *csv_cells.numbers(cells))
         ids = {name: self._device_id(name) for name in dict.fromkeys(cells["device"])}
         return replace(readings, device=np.array([ids[name] for name in cells["device"]], dtype=np.int64))
 
     def _strictly(self, first_line: int, lines: list[bytes]) -> None:
         good: dict[int, Row] = {}
-        for line, fields in enumerate(formats.csv_rows(lines, self.names), first_line):
+        for line, fields in enumerate(csv_cells.rows(lines, self.names), first_line):
             try:
                 if fields is not None:
                     good[line] = self._row(fields)
