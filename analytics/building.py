@@ -36,6 +36,7 @@ from devices.querysets import ReadingQuerySet
 from devices.reading_ids import from_microseconds, microseconds
 from devices.transactions import exclusive_device_lock, snapshot
 
+FEW = 10_000  # readings of thirty days: they are closed in one step, for each costs some milliseconds by itself
 MOST_AT_ONCE = 500_000  # readings whose axes are written by one statement
 GRACE = 10 * 60 * MICROSECONDS  # how long a period stays open for readings that come a little late
 
@@ -81,7 +82,7 @@ def build(device: Device, now: datetime) -> Iterator[int]:
 
 
 def _close(device_id: int, until: int) -> Iterator[int]:
-    """Close the time until `until`, a day at a time, and build the rollups of what is closed."""
+    """Close the time until `until`, step by step, and build the rollups of what is closed."""
     closed = _closed_until(device_id)
     if closed == FIRST_MICROSECOND and _first_reading(device_id, closed, until) is None:
         return  # nothing has come yet
@@ -104,7 +105,7 @@ class _Step(NamedTuple):
 
 
 def _close_step(device_id: int, until: int, token: int) -> _Step | None:
-    """Raise `closed_until` past the next reading, to the end of its day at most, and mark what is to be built then.
+    """Raise `closed_until` past the next reading, and mark what is to be built then.
 
     Under the lock from the first look on: what comes in between would be closed and not built. A period with too few
     readings costs a look-up here, and no build. None where nothing is left to do: the device has gone, or another
@@ -116,12 +117,19 @@ def _close_step(device_id: int, until: int, token: int) -> _Step | None:
             return None
         first = _first_reading(device_id, closed, until)
         start = until if first is None else floor(first, Level.HOUR)
-        stop = until if first is None else min(ceiling(first + 1, Level.DAY), until)
+        stop = until if first is None else min(_end_of_step(device_id, first), until)
         ended = [(level, period_start) for level in Level for period_start in _ended(level, closed, start, stop)]
         periods = list(_filled(device_id, ended))
         DeviceState.objects.update_or_create(device_id=device_id, defaults={"closed_until": from_microseconds(stop)})
         _mark(device_id, periods, Rollup.Status.BUILDING, token)
     return _Step(start, stop, periods)
+
+
+def _end_of_step(device_id: int, first: int) -> int:
+    """The end of the day of a reading, or of its thirty days where few readings follow in them."""
+    month = ceiling(first + 1, Level.MONTH)
+    has_few = not _readings(device_id, first, month)[FEW : FEW + 1].exists()
+    return month if has_few else ceiling(first + 1, Level.DAY)
 
 
 def _closed_until(device_id: int) -> int:

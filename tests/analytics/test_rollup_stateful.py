@@ -68,7 +68,7 @@ midnights = st.sampled_from([-30, -2, -1, -1, 0]).map(lambda day: BOUNDARY + tim
 percentiles = st.lists(st.sampled_from(["0", "5", "33.3", "50", "95", "99.9", "100"]), unique=True, max_size=3)
 seeds = st.lists(st.tuples(values, values, values), min_size=1, max_size=12)
 
-USUAL_LIMITS = contents.FEWEST, contents.MOST, summaries.MAX_VALUES, large_pools.ROOM
+USUAL_LIMITS = contents.FEWEST, contents.MOST, building.FEW, summaries.MAX_VALUES, large_pools.ROOM
 
 
 class Crash(Exception):
@@ -88,14 +88,18 @@ class Rollups(RuleBasedStateMachine):
         self.builders: list[Iterator[int]] = []
 
     @initialize(
-        fewest=st.sampled_from([2, 4, 4]), most=st.sampled_from([20, 200, 4_000_000]), room=st.sampled_from([3, 10**6])
+        fewest=st.sampled_from([2, 4, 4]),
+        most=st.sampled_from([20, 200, 4_000_000]),
+        few=st.sampled_from([0, 8, 10_000]),
+        room=st.sampled_from([3, 10**6]),
     )
-    def limits(self, fewest: int, most: int, room: int) -> None:
-        """Small ones are of what a rollup may have, and of what an answer may hold in memory."""
-        self.set_limits(fewest, most, room, room)
+    def limits(self, fewest: int, most: int, few: int, room: int) -> None:
+        """Small ones are of what a rollup may have, of what is closed at once, and of what an answer may hold."""
+        self.set_limits(fewest, most, few, room, room)
 
-    def set_limits(self, fewest: int, most: int, values: int, room: int) -> None:
-        contents.FEWEST, contents.MOST, summaries.MAX_VALUES, large_pools.ROOM = fewest, most, values, room
+    def set_limits(self, fewest: int, most: int, few: int, values: int, room: int) -> None:
+        contents.FEWEST, contents.MOST, building.FEW = fewest, most, few
+        summaries.MAX_VALUES, large_pools.ROOM = values, room
 
     @rule(number=numbers, start=times, gap=st.sampled_from([0, 1, 60, 600]), axes=seeds)
     def add(self, number: int, start: datetime, gap: int, axes: list[tuple[float, float, float]]) -> None:

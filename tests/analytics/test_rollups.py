@@ -161,6 +161,19 @@ def test_a_build_that_stopped_half_way_goes_on(device: Device) -> None:
     agree(device)
 
 
+def test_thirty_days_of_few_readings_are_closed_in_one_step(device: Device) -> None:
+    history(device, hours=90 * 24, a_reading_each=3600)
+    assert list(build(device, at(95 * 86_400))) == [144, 720, 720, 576]  # a period begins on the seventh of January
+    assert ready(device) == {"HOUR": 0, "SIX_HOURS": 0, "DAY": 0, "MONTH": 2}
+    agree(device)
+
+
+def test_days_of_many_readings_are_closed_one_by_one(device: Device, monkeypatch: Any) -> None:
+    monkeypatch.setattr("analytics.building.FEW", 100)
+    history(device, hours=10 * 24, a_reading_each=3600)
+    assert [closed for closed in build(device, LATER) if closed] == [24, 24, 96, 96]
+
+
 def test_rollups_of_more_readings_than_are_read_at_once_are_built_and_verified(
     device: Device, monkeypatch: Any
 ) -> None:
