@@ -17,6 +17,7 @@ from analytics.order_statistics import median_of, select
 from analytics.pools import NO_VALUES, Pool, pools_of
 from analytics.reference import AXES, NO_PERCENTILES, AxisSummary, Percentiles, Summary
 from analytics.tiling import Span, TooLarge, read_slices
+from analytics.whole_periods import of_whole_periods
 from devices.columns import END_MICROSECOND, FIRST_MICROSECOND, Floats
 from devices.models import Device
 from devices.reading_ids import from_microseconds, microseconds
@@ -69,11 +70,16 @@ def _summaries(spans: Sequence[Span], percentiles: Percentiles) -> dict[int, Sum
     """The summary of each place that has readings, all of one moment."""
     spans = [span for span in spans if span.start < span.stop]
     with snapshot():
+        kept = {} if percentiles else of_whole_periods(spans)
+        spans = [span for span in spans if span.place not in kept]
         try:
-            pools = pools_of(spans)
-            statistics = [_order_statistics(pools, axis, percentiles) for axis in range(len(AXES))]
+            return kept | _of_pools(pools_of(spans), percentiles)
         except TooLarge:
-            return _in_halves(spans, percentiles)
+            return kept | _in_halves(spans, percentiles)
+
+
+def _of_pools(pools: Mapping[int, Pool], percentiles: Percentiles) -> dict[int, Summary]:
+    statistics = [_order_statistics(pools, axis, percentiles) for axis in range(len(AXES))]
     return {place: _summary(pool, [found[place] for found in statistics], percentiles) for place, pool in pools.items()}
 
 

@@ -2,16 +2,19 @@
 
 from datetime import datetime, timedelta
 from io import StringIO
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from analytics import reference
 from analytics.building import build
 from analytics.models import Rollup
 from analytics.periods import Level
-from analytics.summaries import summarize
+from analytics.summaries import summarize, summarize_between
 from analytics.verifying import verify
 from devices import ingest, reading_ids
 from devices.models import Device, Reading
@@ -147,6 +150,17 @@ def test_a_rollup_of_an_earlier_release_is_not_read_and_built_anew(device: Devic
     assert ready(device) == {"HOUR": 50, "SIX_HOURS": 9, "DAY": 3, "MONTH": 1}
     assert set(Rollup.objects.values_list("x_values", flat=True)) == {b""}
     agree(device)
+
+
+def test_days_that_are_rollups_are_answered_by_one_look_up_for_all(device: Device) -> None:
+    history(device, hours=72, a_reading_each=60)
+    roll_up(device)
+    days = [at(86_400 * day) for day in range(4)]
+    with CaptureQueriesContext(connection) as queries:
+        summaries = summarize_between([device], days)
+    tables = ("analytics_rollup", "devices_reading")
+    assert sum(table in query["sql"] for query in queries for table in tables) == 1
+    assert summaries == [reference.summarize([device.pk], *window) for window in pairwise(days)]
 
 
 def test_a_build_that_stopped_half_way_goes_on(device: Device) -> None:
