@@ -126,7 +126,7 @@ class AnalysisListMixin(viewsets.GenericViewSet[Analysis]):
 class AnalysisViewSet(mixins.RetrieveModelMixin, mixins.DestroyModelMixin, AnalysisListMixin):
     """Background analyses: what was asked, how far it is, and what came of it."""
 
-    lookup_value_regex = "[0-9a-f-]{36}"
+    lookup_value_regex = "[0-9a-fA-F-]{36}"
 
     @extend_schema(summary="List analyses", parameters=[AnalysisListQuery])
     def list(self, request: Request) -> Response:

@@ -23,6 +23,7 @@ from analytics.views import (
     UserAnalysisViewSet,
     UserAnalyticsViewSet,
 )
+from devices.exports import AnyMediaType
 from devices.single import in_one_round_trip
 from devices.views import DeviceKeyViewSet, DeviceViewSet, OwnerViewSet, ReadingBatchViewSet, ReadingViewSet
 from users.views import TokenView
@@ -39,7 +40,7 @@ router.register(r"users/(?P<user_id>[0-9]+)/analyses", UserAnalysisViewSet, "use
 router.register("analyses", AnalysisViewSet, "analysis")
 
 batches = ReadingBatchViewSet.as_view({"post": "create"})
-export = ReadingViewSet.as_view({"get": "export"})
+export = ReadingViewSet.as_view({"get": "export"}, content_negotiation_class=AnyMediaType)
 readings = ReadingViewSet.as_view({"get": "list", "post": "create", "delete": "destroy_window"})
 reading = ReadingViewSet.as_view({"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"})
 

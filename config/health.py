@@ -10,6 +10,7 @@ from django.http import HttpRequest, JsonResponse
 from kombu.connection import Connection
 from redis import Redis
 
+from config.faults import RETRY_AFTER
 from devices import replica
 
 BROKER_TIMEOUT = 1  # second
@@ -32,7 +33,9 @@ def ready(request: HttpRequest) -> JsonResponse:
         parts["broker"] = "ok" if _broker_answers() else "no answer"
     if replica.REPLICA in settings.DATABASES:
         parts["replica"] = "ok" if replica.answers() else "no answer"
-    return JsonResponse({"status": status, **parts}, status=200 if status == "ok" else 503)
+    if status == "ok":
+        return JsonResponse({"status": status, **parts})
+    return JsonResponse({"status": status, **parts}, status=503, headers={"Retry-After": RETRY_AFTER})
 
 
 def _database() -> dict[str, str]:

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from config.logs import current_request_id
+from devices.rows import sendable
 from users.integrity import is_about_a_missing_row, is_passing
 
 CONTENT_TYPE = "application/problem+json"
@@ -77,7 +78,7 @@ def problem(status: int, errors: list[dict[str, str]], detail: str | None = None
 def faults(exc: exceptions.APIException) -> list[dict[str, str]]:
     """The faults of an exception, each with the JSON pointer of the value it is about."""
     return [
-        {"pointer": pointer, "code": str(detail.code), "detail": str(detail)}
+        {"pointer": pointer, "code": str(detail.code), "detail": sendable(detail)}
         for pointer, detail in _flatten(exc.detail, "")
     ]
 
@@ -94,8 +95,8 @@ def _flatten(detail: Any, pointer: str) -> Iterator[tuple[str, exceptions.ErrorD
 
 
 def _escape(token: str) -> str:
-    """RFC 6901; and what is no Unicode, such as half a surrogate pair from a JSON body, can't be sent back."""
-    return token.encode(errors="replace").decode().replace("~", "~0").replace("/", "~1")
+    """RFC 6901."""
+    return sendable(token).replace("~", "~0").replace("/", "~1")
 
 
 def _headers(exc: exceptions.APIException) -> dict[str, str]:

@@ -37,7 +37,7 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
 }
 # The filters of lists, which describe themselves in labels of forms.
 FILTERS = {
-    "ordering": "The order of the results; a minus sign turns it around, commas join several.",
+    "ordering": "The order of the results, then by id; a minus sign turns it around. Of several the first counts.",
     "search": "A part of the name, in upper or lower case.",
     "is_active": "Only those that are active, or only those that are not.",
     "owner": "Only the devices of this user, by the user's id.",

@@ -72,10 +72,8 @@ def rows(lines: Iterable[bytes], names: Sequence[str]) -> Iterator[dict[str, str
             yield InvalidRow(fault(WHOLE_ROW, "invalid_csv", "The quotes in this line do not match."))
         elif len(cells) == len(names):
             yield dict(zip(names, cells, strict=True))
-        elif "".join(cells).strip():
-            yield InvalidRow(fault(WHOLE_ROW, "invalid_csv", f"{len(cells)} columns in place of {len(names)}."))
         else:
-            yield None
+            yield InvalidRow(fault(WHOLE_ROW, "invalid_csv", f"{len(cells)} columns in place of {len(names)}."))
 
 
 def _cells(line: str) -> list[str] | None:

@@ -4,11 +4,20 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
+from rest_framework.negotiation import DefaultContentNegotiation
+
 from devices.querysets import ReadingQuerySet
 from devices.rows import Row
 
 PAGE = 5_000
 MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+
+
+class AnyMediaType(DefaultContentNegotiation):
+    """What an export is, its query says, whatever the caller accepts: that may be CSV alone. Faults are JSON."""
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
 
 
 def export(readings: ReadingQuerySet, file_format: str) -> Iterator[bytes]:

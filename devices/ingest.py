@@ -22,7 +22,7 @@ from devices.insertion import insert
 from devices.models import Device, Reading
 from devices.querysets import DeviceQuerySet
 from devices.reading_ids import Content, microseconds
-from devices.rows import FAULTS_LISTED, WHOLE_ROW, InvalidRow, Row, fault
+from devices.rows import FAULTS_LISTED, WHOLE_ROW, InvalidRow, Row, fault, sendable
 from devices.signals import readings_changed
 from devices.transactions import shared_device_locks
 
@@ -280,7 +280,12 @@ def _receipt(batch: Batch, created: int) -> Receipt:
     metrics.count_stored(len(batch.places), created)
     metrics.count_faults(batch.faults.values())
     rejected = [
-        {"index": place, "field": "" if name == WHOLE_ROW else name, "code": detail.code, "detail": str(detail)}
+        {
+            "index": place,
+            "field": "" if name == WHOLE_ROW else sendable(name),
+            "code": detail.code,
+            "detail": sendable(detail),
+        }
         for place, name, detail in _first_faults(batch)
     ]
     return Receipt(batch.received, created, len(batch.faults), rejected)

@@ -67,5 +67,10 @@ def check(fields: Any, device_id: int | None, checks: Checks = CHECKS) -> Row:
     return Row(*checked.values())
 
 
+def sendable(text: str) -> str:
+    """A text that can be sent back: half a surrogate pair, as a JSON body may name one, is no Unicode."""
+    return text.encode(errors="replace").decode()
+
+
 def fault(field: str, code: str, detail: str) -> Faults:
     return {field: [ErrorDetail(detail, code)]}

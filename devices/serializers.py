@@ -144,6 +144,10 @@ class BatchQuery(serializers.Serializer[Any]):
     )
 
 
+class CascadeQuery(serializers.Serializer[Any]):
+    cascade = serializers.BooleanField(default=False, help_text="Delete the user's devices and their readings too.")
+
+
 class ExportQuery(WindowQuery):
     file_format = serializers.ChoiceField(list(MEDIA_TYPES), default="csv", help_text="The format of the file.")
 

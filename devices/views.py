@@ -31,6 +31,7 @@ from devices.principals import DevicePrincipal
 from devices.reading_ids import Content
 from devices.serializers import (
     BatchQuery,
+    CascadeQuery,
     DeletedSerializer,
     DeviceKeySerializer,
     DeviceReadingSerializer,
@@ -49,7 +50,6 @@ from users.models import User
 from users.permissions import may_write
 from users.views import FORM_PARSERS, UserViewSet
 
-CASCADE = OpenApiParameter("cascade", bool, description="Delete the user's devices and their readings too.")
 ONE_OR_MANY = """\
 One object: 201 and the reading, 200 if it was stored already. An array: 200 and a receipt; it is stored as a whole or,
 with `partial`, without its bad rows. Whatever else comes than a 2xx, send it again, with its time: it is stored once.
@@ -94,13 +94,13 @@ class OwnerViewSet(UserViewSet):
         users = super().get_queryset()
         return users if self.action == "list" else users.prefetch_related("devices")
 
-    @extend_schema(summary="Delete a user", parameters=[CASCADE], responses={204: None, 409: None})
+    @extend_schema(summary="Delete a user", parameters=[CascadeQuery], responses={204: None, 409: None})
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """A user who owns devices is only deleted with `cascade=true`, and they with them; else 409 `owns_devices`."""
         return super().destroy(request, *args, **kwargs)
 
     def perform_destroy(self, instance: User) -> None:
-        if self.request.query_params.get("cascade") == "true":
+        if query_of(self.request, CascadeQuery)["cascade"]:
             instance.devices.all().delete()
         try:
             instance.delete()
@@ -111,7 +111,9 @@ class OwnerViewSet(UserViewSet):
 @extend_schema_view(
     list=extend_schema(summary="List devices", description="The caller's own; for staff everybody's."),
     retrieve=extend_schema(summary="Show a device"),
-    update=extend_schema(summary="Replace a device", description="What is left out takes its default."),
+    update=extend_schema(
+        summary="Replace a device", description="With all that is required; what else is left out stays."
+    ),
     partial_update=extend_schema(summary="Change a device", description="What is left out stays as it is."),
     destroy=extend_schema(summary="Delete a device", description="Its keys, readings and analyses go with it."),
 )

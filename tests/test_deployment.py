@@ -35,6 +35,9 @@ def apps() -> set[str]:
     return {path.parent.name for path in ROOT.glob("*/apps.py")}
 
 
+ON_ONE_MACHINE = {"BIND", "DEBUG", "ENV_FILE", "LOADTEST_KEEP", "LOADTEST_SUMMARY", "PROMETHEUS_MULTIPROC_DIR"}
+
+
 def environment_of(service: dict[str, Any]) -> dict[str, str | None]:
     variables: dict[str, str | None] = service.get("environment", {})
     return variables
@@ -85,6 +88,13 @@ def test_every_variable_of_the_compose_file_is_in_the_example() -> None:
         name for service in SERVICES.values() for name, value in environment_of(service).items() if value is None
     }
     assert set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT)) | passed_on <= set(example)
+
+
+def test_every_setting_of_the_example_reaches_the_containers() -> None:
+    example = set(re.findall(r"^#? ?(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    named = {name for service in SERVICES.values() for name in environment_of(service)}
+    # Of a service that runs by itself: a container has one place for each.
+    assert example - named - set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT)) == ON_ONE_MACHINE
 
 
 def test_every_service_has_an_image_to_run() -> None:

@@ -124,6 +124,11 @@ class CredentialsSerializer(StrictFieldsMixin, AuthTokenSerializer):
     token = None  # type: ignore[assignment]  # the answer is TokenSerializer's
 
 
+def wrong_credentials() -> serializers.ValidationError:
+    """What `Credentials` says of a name and a password that do not belong together."""
+    return serializers.ValidationError("Unable to log in with provided credentials.", code="authorization")
+
+
 @extend_schema_serializer(component_name="Token")
 class TokenSerializer(serializers.Serializer[Any]):
     """A person's token, shown once, and when it expires."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib.auth import update_session_auth_hash
+from django.db import transaction
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from knox.models import AuthToken
@@ -29,6 +30,7 @@ from users.serializers import (
     TokenSerializer,
     UserCreateSerializer,
     UserSerializer,
+    wrong_credentials,
 )
 
 FORM_PARSERS: list[type[BaseParser]] = [
@@ -56,10 +58,10 @@ class TokenView(LoginView):
         """A name and a password become a token. Of a person's tokens the twenty newest are good."""
         credentials = CredentialsSerializer(data=request.data, context={"request": request})
         credentials.is_valid(raise_exception=True)
-        user: User = credentials.validated_data["user"]
-        self._forget_oldest_token(user)
-        request.user = user
-        response: Response = super().post(request, format)
+        with transaction.atomic():
+            request.user = self._locked(credentials.validated_data["user"])
+            self._forget_oldest_token(request.user)
+            response: Response = super().post(request, format)
         return response
 
     @extend_schema(operation_id="auth_token_revoke", summary="Sign out", request=None, responses={204: None})
@@ -69,6 +71,13 @@ class TokenView(LoginView):
             raise AuthenticationFailed("Send the token that is to be revoked.")
         request.auth.delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _locked(self, checked: User) -> User:
+        """The account, whose sign-ins come one after the other; refused where its password is another by now."""
+        user = User.objects.locked(checked.pk)
+        if user is None or not user.is_active or user.password != checked.password:
+            raise wrong_credentials()
+        return user
 
     def _forget_oldest_token(self, user: User) -> None:
         """Make room under the limit, so that somebody who never revokes a token can still sign in."""
@@ -86,7 +95,9 @@ class TokenView(LoginView):
         examples=[OpenApiExample("Carol", {"username": "carol", "email": "carol@example.com"}, request_only=True)],
     ),
     retrieve=extend_schema(summary="Show a user", description="With the devices that they own."),
-    update=extend_schema(summary="Replace a user", description="What is left out takes its default."),
+    update=extend_schema(
+        summary="Replace a user", description="With all that is required; what else is left out stays."
+    ),
     partial_update=extend_schema(summary="Change a user", description="What is left out stays as it is."),
 )
 class UserViewSet(viewsets.ModelViewSet[User]):

@@ -72,4 +72,5 @@ def test_ready_is_503_while_the_database_is_away(
     monkeypatch.setattr(connection, "cursor", fail)
     response = client.get("/health/ready")
     assert (response.status_code, response.json()["status"]) == (503, "unavailable")
+    assert int(response["Retry-After"]) > 0
     assert "10.0.0.7" not in response.content.decode()

@@ -20,6 +20,7 @@ from django.db.models import Model
 from django.db.models.sql import DeleteQuery
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from knox.models import AuthToken
 from rest_framework.authtoken.serializers import AuthTokenSerializer
 from rest_framework.test import APIClient
 
@@ -439,20 +440,51 @@ def test_a_token_asked_for_while_the_account_is_deleted_is_no_500(
         partial(clients[0].post, "/api/v1/auth/token/", credentials),
         partial(clients[1].delete, f"/api/v1/users/{alice.pk}/"),
     )
-    assert 500 not in statuses(answers)
+    assert statuses(answers) == [400, 204]
 
 
-def test_an_account_deleted_between_the_token_and_the_note_of_the_login_is_no_500(
+def test_a_token_made_while_the_account_is_deleted_goes_with_it(
     callers: Callers, clients: list[APIClient], alice: User
 ) -> None:
     gate = callers.gate(TokenView, "create_token", after=True)
     credentials = {"username": "alice", "password": "alice-9-secret"}
-    answers = callers.meanwhile(
+    answers = callers.in_a_queue(
         gate,
         partial(clients[0].post, "/api/v1/auth/token/", credentials),
         partial(clients[1].delete, f"/api/v1/users/{alice.pk}/"),
     )
     assert statuses(answers) == [200, 204]
+    assert not AuthToken.objects.exists()
+
+
+def test_tokens_asked_for_at_once_are_both_good(callers: Callers, clients: list[APIClient], alice: User) -> None:
+    AuthToken.objects.bulk_create(
+        AuthToken(user=alice, digest=f"{number}", token_key=f"{number}", expiry=None) for number in range(30)
+    )
+    gate = callers.gate(TokenView, "create_token", after=True)
+    credentials = {"username": "alice", "password": "alice-9-secret"}
+    answers = callers.in_a_queue(
+        gate,
+        partial(APIClient().post, "/api/v1/auth/token/", credentials),
+        partial(APIClient().post, "/api/v1/auth/token/", credentials),
+    )
+    tokens = [answer.json()["token"] for answer in answers]
+    assert [APIClient(HTTP_AUTHORIZATION=f"Token {token}").get("/api/v1/").status_code for token in tokens] == [200] * 2
+
+
+def test_no_token_for_a_password_that_is_changed_meanwhile(
+    callers: Callers, clients: list[APIClient], alice: User
+) -> None:
+    gate = callers.gate(AuthTokenSerializer, "is_valid", after=True)
+    passwords = {"old_password": "alice-9-secret", "new_password": "another-9-secret"}
+    answers = callers.meanwhile(
+        gate,
+        partial(APIClient().post, "/api/v1/auth/token/", {"username": "alice", "password": "alice-9-secret"}),
+        partial(clients[1].post, "/api/v1/users/me/password/", passwords),
+    )
+    assert statuses(answers) == [400, 204]
+    assert codes(answers[0]) == {"": "authorization"}
+    assert not AuthToken.objects.exists()
 
 
 @pytest.mark.parametrize("page", ["/sign-in/", "/admin/login/"])

@@ -248,6 +248,30 @@ BAD_USER_FIELDS: list[Field] = [
     ("user_permissions", "[1]", "unknown_field"),
     ("last_login", "null", "unknown_field"),
 ]
+BAD_QUESTIONS: list[Field] = [
+    ("interval", r'"\ud800"', "invalid_choice"),
+    ("interval", r'"day\u0000"', "invalid_choice"),
+    ("interval", '"century"', "invalid_choice"),
+    ("interval", f'"{"d" * 100_000}"', "invalid_choice"),
+    ("interval", "[]", "invalid_choice"),
+    ("interval", "{}", "invalid_choice"),
+    ("interval", "1e400", "invalid_choice"),
+    ("timezone", r'"\ud800"', ""),
+    ("timezone", r'"UTC\u0000"', ""),
+    ("timezone", '"../../etc/passwd"', ""),
+    ("timezone", '"/etc/localtime"', ""),
+    ("timezone", f'"{"Z" * 100_000}"', ""),
+    ("timezone", "[]", "invalid"),
+    ("percentiles", r'"\ud800"', ""),
+    ("percentiles", r'"5\u0000"', ""),
+    ("percentiles", '"NaN"', "invalid_percentile"),
+    ("percentiles", '"101"', "invalid_percentile"),
+    ("percentiles", "[5]", "invalid"),
+    ("start_time", r'"\ud800"', ""),
+    ("end_time", r'"2026-01-01T00:00:00Z\u0000"', ""),
+    ("end_time", "0", ""),
+    (r"\ud800", "1", "unknown_field"),
+]
 BAD_PASSWORDS: list[tuple[str, str]] = [
     ("nothing", '""'),
     ("null", "null"),
@@ -366,6 +390,10 @@ def of_fields() -> Iterator[Case]:
         case = f"{name} is {text[:40]}"
         yield Case(case, "POST", "users/", 400, code, f'{{"{name}": {text}{others}}}'.encode(), sender="root")
         yield Case(case, "PATCH", "users/{alice}/", 400, code, f'{{"{name}": {text}}}'.encode())
+    for name, text, code in BAD_QUESTIONS:
+        body = f'{{"{name}": {text}}}'.encode()
+        yield Case(f"{name} is {text[:40]}", "POST", "devices/{device}/analyses/", 400, code, body)
+        yield Case(f"{name} is {text[:40]}", "POST", "users/{alice}/analyses/", 400, code, body)
     for name, text in BAD_PASSWORDS:
         body = f'{{"username": "carol", "password": {text}}}'.encode()
         yield Case(f"the password is {name}", "POST", "users/", 400, "", body, sender="root")

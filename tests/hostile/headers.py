@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tests.hostile.case import Case, for_route
+from tests.hostile.documents import writing
 from tests.routes import api_paths, api_routes
 
 CREDENTIALS = [
@@ -211,6 +212,7 @@ def of_the_rest() -> Iterator[Case]:
     for name, text, status in ACCEPTED:
         for path in ("devices/", "devices/{device}/", READ, "devices/{device}/analytics/", "users/{alice}/"):
             yield Case(f"accepts {name}", "GET", path, status, headers={"Accept": text})
+        yield Case(f"accepts {name}", "GET", "devices/{device}/readings/export/", 200, headers={"Accept": text})
     for name, text in HARMLESS:
         for path in ("devices/", READ, "devices/{device}/analytics/"):
             yield Case(f"{name} is {text[:20]!r}", "GET", path, 200, headers={name: text})
@@ -225,6 +227,8 @@ def of_the_rest() -> Iterator[Case]:
         page = {"Accept": "text/html"}
         yield Case("a wrong body from a page", methods[-1], path, None, body=b"[", headers=page, sender="nobody")
         yield Case("options as a page", "OPTIONS", path, None, headers=page, sender="alice")
+    for method, path in writing():
+        yield Case("a wrong name from a page", method, path, None, body=rb'{"\ud800": "\ud800"}', headers=page)
     headers = {f"X-Made-Up-{number}": "x" for number in range(500)}
     yield Case("500 headers", "GET", "devices/", 200, headers=headers)
 

@@ -319,8 +319,10 @@ def of_filters() -> Iterator[Case]:
             yield Case(f"the search is {text[:20]!r}", "GET", f"{path}?search={text}", 200, sender="root")
     for owner in ("{bob}", "{missing}", "9223372036854775807"):
         yield Case(f"the owner is {owner}", "GET", f"devices/?owner={owner}", 200)
-    for cascade in ("", "1", "True", "%00", "false", "a" * 4_000):
+    for cascade in ("0", "false", "False"):
         yield Case(f"cascade is {cascade[:20]!r}", "DELETE", f"users/{{alice}}/?cascade={cascade}", 409, "owns_devices")
+    for cascade in ("", "%00", "maybe", "a" * 4_000):
+        yield Case(f"cascade is {cascade[:20]!r}", "DELETE", f"users/{{alice}}/?cascade={cascade}", 400, "invalid")
 
 
 def of_queries() -> Iterator[Case]:

@@ -157,6 +157,8 @@ BAD_TIMES = [
     ("the month 13", '"2026-13-01T00:00:00Z"', "invalid_time"),
     ("the day 0", '"2026-01-00T00:00:00Z"', "invalid_time"),
     ("an offset of a day", '"2026-01-01T00:00:00+24:00"', "invalid_time"),
+    ("an offset of 99 minutes", '"2026-01-01T00:00:00+00:99"', "invalid_time"),
+    ("an offset of 60 minutes", '"2026-01-01T00:00:00-01:60"', "invalid_time"),
     ("an offset of 99 hours", '"2026-01-01T00:00:00-99:99"', "invalid_time"),
     ("an offset with seconds", '"2026-01-01T00:00:00+01:00:30"', "invalid_time"),
     ("an offset without a colon", '"2026-01-01T00:00:00+0100"', "invalid_time"),
@@ -266,6 +268,9 @@ FILES = [
     ("a header twice", HEADER + HEADER + LINE, 400, "invalid_time"),
     ("a column twice", b"recorded_at,x,y,z,x\n", 400, "duplicate_column"),
     ("10,000 columns", b",".join(b"%d" % n for n in range(10_000)) + b"\n", 400, "missing_column"),
+    ("too few empty cells", HEADER + LINE + b",,\n", 400, "invalid_csv"),
+    ("too many empty cells", HEADER + LINE + b",,,,\n", 400, "invalid_csv"),
+    ("an empty cell in quotes", HEADER + LINE + b'""\n', 400, "invalid_csv"),
     ("a line of a million commas", HEADER + b"," * 1_000_000 + b"1\n", 400, "invalid_csv"),
     ("UTF-16 with a mark", (HEADER + LINE).decode().encode("utf-16"), 400, "missing_column"),
     ("UTF-16 without a mark", (HEADER + LINE).decode().encode("utf-16-le"), 400, "missing_column"),
@@ -326,6 +331,8 @@ def of_rows() -> Iterator[Case]:
         yield Case(f"{name}, array", "POST", OWN, 400, code, b"[" + one + b"]")
         yield Case(f"{name}, NDJSON", "POST", OWN, 400, code, one, NDJSON)
         yield Case(f"{name}, by key", "POST", OWN, 400, code, one, sender="key")
+        yield Case(f"{name}, array, partial", "POST", OWN + "?partial=true", 200, "", b"[" + one + b"]")
+        yield Case(f"{name}, NDJSON, partial", "POST", MANY + "?partial=true", 200, "", one, NDJSON)
     for name, text, code in BAD_DEVICES:
         line = DEVICE_ROW.replace("{device}", text).replace("{time}", f'"{T}"').replace("{x}", "1").encode()
         yield Case(f"the device is {name}, array", "POST", MANY, 400, code, b"[" + line + b"]")

@@ -1,8 +1,10 @@
 """Accounts, passwords and tokens."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 from knox.models import AuthToken
 from rest_framework.test import APIClient
@@ -59,6 +61,18 @@ def test_a_changed_password_revokes_all_tokens(alice: User, api: APIClient) -> N
     assert api.post("/api/v1/users/me/password/", body).status_code == 204
     assert other.get("/api/v1/users/me/").status_code == 401
     assert sign_in("alice", "rather-new-9").status_code == 200
+
+
+def test_a_password_whose_tokens_can_not_be_revoked_is_not_changed(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = APIClient()
+    browser.force_login(alice)
+    monkeypatch.setattr(AuthToken.objects, "filter", Mock(side_effect=OperationalError("no connection")))
+    body = {"old_password": "alice-9-secret", "new_password": "another-9-secret"}
+    assert browser.post("/api/v1/users/me/password/", body).status_code == 503
+    monkeypatch.undo()
+    assert sign_in("alice", "alice-9-secret").status_code == 200
 
 
 def test_a_password_set_elsewhere_revokes_all_tokens(alice: User, api: APIClient) -> None:
