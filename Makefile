@@ -70,8 +70,9 @@ lock: .venv/dev.stamp  ## requirements/*.txt anew from requirements/*.in
 	done
 
 dependencies: .venv/dev.stamp  ## name, version, licence and age of all that is installed, from the released archives
-	folder=$$(mktemp -d) && $(BIN)/pip download --quiet --no-deps --require-hashes -r requirements/dev.txt -d $$folder \
-		&& $(BIN)/python requirements/table.py $$folder; rm -rf $$folder
+	folder=$$(mktemp -d) && for list in dev loadtest; do \
+		$(BIN)/pip download --quiet --no-deps --require-hashes -r requirements/$$list.txt -d $$folder || exit 1; \
+	done && $(BIN)/python requirements/table.py $$folder; rm -rf $$folder
 
 # Checks load the settings without a database or a session: any key does.
 UNUSED_KEY := nothing-is-signed-while-the-code-is-checked-so-this-is-no-secret

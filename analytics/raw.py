@@ -8,12 +8,11 @@ import numpy as np
 from django.db import connection
 
 from analytics.tiling import Span, TooLarge
-from devices.columns import Floats, Integers, microseconds_of
+from devices.columns import YEAR_2000, Floats, Integers, microseconds_of
 from devices.lookups import chunks, look_up, time_to, within
 
 # Readings that a request may hold in memory; more are gone through in parts. SQLite's come as objects.
 MAX_RAW = {"postgresql": 2_000_000, "sqlite": 400_000}
-YEAR_2000 = 946_684_800_000_000  # where PostgreSQL counts its microseconds from
 
 
 class Readings(NamedTuple):

@@ -1,6 +1,6 @@
 """Rollups are compared, figure by figure, with what the readings of their periods give."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,10 @@ from analytics.reference import AXES
 from devices.transactions import snapshot
 
 
-def verify(device_ids: Sequence[int]) -> Iterator[tuple[Rollup, bool]]:
-    """Each READY rollup of the devices, without its values, and whether it agrees with the readings of its period."""
-    ready = Rollup.objects.filter(device__in=device_ids, status=Rollup.Status.READY).only(
-        "device", "level", "period_start"
-    )
-    for rollup in ready.order_by("device", "level", "period_start").iterator():
+def verify(device_id: int) -> Iterator[tuple[Rollup, bool]]:
+    """Each READY rollup of a device, without its values, and whether it agrees with the readings of its period."""
+    ready = Rollup.objects.filter(device=device_id, status=Rollup.Status.READY).only("device", "level", "period_start")
+    for rollup in ready.order_by("level", "period_start").iterator():
         with snapshot():
             still_ready = Rollup.objects.filter(pk=rollup.pk, status=Rollup.Status.READY).exists()
             agrees = not still_ready or _agrees(rollup)

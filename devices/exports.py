@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework.negotiation import DefaultContentNegotiation
 
+from devices import values
 from devices.querysets import ReadingQuerySet
 from devices.rows import Row
 
@@ -56,4 +57,4 @@ def _json_line(row: Row) -> str:
 
 
 def _time(row: Row) -> str:
-    return row.recorded_at.isoformat().replace("+00:00", "Z")
+    return values.text_of_time(row.recorded_at)

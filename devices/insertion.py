@@ -6,7 +6,7 @@ import numpy as np
 import psycopg
 from django.db import IntegrityError, OperationalError, connection, transaction
 
-from devices.columns import Columns
+from devices.columns import YEAR_2000, Columns
 
 COLUMNS = "device_id, recorded_at, x, y, z"
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
@@ -19,7 +19,6 @@ COPY_ROW = np.dtype(
         *(item for name, kind in FIELDS.items() for item in ((f"length of {name}", ">i4"), (name, kind))),
     ]
 )
-MICROSECONDS_1970_TO_2000 = 946_684_800_000_000  # PostgreSQL counts from 2000
 STAGE = "devices_reading_stage"
 
 
@@ -78,7 +77,7 @@ def packed_for_copy(readings: Columns) -> bytearray:
     for name in FIELDS:
         rows[f"length of {name}"] = 8
         rows[name] = getattr(readings, name)
-    rows["recorded_at"] -= MICROSECONDS_1970_TO_2000
+    rows["recorded_at"] -= YEAR_2000
     return packed
 
 

@@ -189,14 +189,15 @@ class DeviceKey(models.Model):
         """A new key of a device, and its text `prefix.secret`, which can't be had again."""
         prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         with shared_device_locks([device.pk]):  # a deletion at the same time would miss the key, and fail on it
-            key = cls.objects.create(device=device, prefix=prefix, secret_hash=_sha256(secret))
+            key = cls.objects.create(device=device, prefix=prefix, secret_hash=hash_of(secret))
         return key, f"{prefix}.{secret}"
 
     def matches(self, secret: str) -> bool:
-        return constant_time_compare(self.secret_hash, _sha256(secret))
+        return constant_time_compare(self.secret_hash, hash_of(secret))
 
 
-def _sha256(secret: str) -> str:
+def hash_of(secret: str) -> str:
+    """What is kept of a key's secret. It is 256 random bits, so a quick hash is enough."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

@@ -4,7 +4,6 @@ It answers only where everything is as usual, on PostgreSQL. Wherever anything i
 view behind it, which knows every case and every error, takes the request as if it had come there first.
 """
 
-import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
@@ -19,6 +18,7 @@ from rest_framework.exceptions import APIException
 from devices import metrics, reading_ids, values
 from devices.authentication import checked, note_use
 from devices.formats import DecodedReading
+from devices.models import hash_of
 from devices.rows import Row
 from devices.transactions import LOCK_BUCKETS, LOCK_CLASS
 from devices.values import InvalidValue
@@ -109,7 +109,7 @@ def _row(body: bytes, device_id: int) -> Row:
 
 def _execute(prefix: str, secret: str, row: Row) -> tuple[int, Any, int] | None:
     """The key's id, when it was last used, and how many readings are new; None where key or device do not let it."""
-    secret_hash = hashlib.sha256(secret.encode()).hexdigest()
+    secret_hash = hash_of(secret)
     with connection.cursor() as cursor:
         if connection.connection not in _prepared:
             cursor.execute(PREPARE)
@@ -125,6 +125,6 @@ def _answer(row: Row) -> bytes:
     fields = {
         "id": reading_ids.encode(recorded_at, *axes),
         "device": device_id,
-        "recorded_at": recorded_at.isoformat().replace("+00:00", "Z"),
+        "recorded_at": values.text_of_time(recorded_at),
     }
     return msgspec.json.encode({**fields, **dict(zip("xyz", axes, strict=True))})

@@ -97,6 +97,11 @@ def moment(value: Any) -> datetime:
         raise InvalidValue("invalid_time", "There is no such time.") from None
 
 
+def text_of_time(value: datetime) -> str:
+    """A time of a reading as it is sent: what `time` takes, in UTC."""
+    return value.isoformat().replace("+00:00", "Z")
+
+
 def checked_time(value: datetime) -> datetime:
     """A time within the years that readings may have; raises InvalidValue."""
     if not FIRST_TIME <= value < END_OF_TIME:

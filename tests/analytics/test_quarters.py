@@ -70,7 +70,7 @@ def test_any_window_agrees_with_plain_python(readings: Any, start: Any, stop: An
         patch.setattr(contents, "FEWEST", 1)
         sum(build(devices[0], LATER))
         summary = summarize([devices[0]], start, stop)
-        assert all(agrees for _, agrees in verify([devices[0].pk]))
+        assert all(agrees for _, agrees in verify(devices[0].pk))
     assert_agrees(summary, oracle([content[1:] for content in set(readings)], start, stop))
 
 
@@ -121,4 +121,4 @@ def test_hours_are_read_as_many_at_a_time_as_memory_is_for(
 
 def test_verification_finds_quarters_that_are_wrong(rolled_up: Device) -> None:
     Rollup.objects.filter(level=Level.HOUR, period_start=microseconds(NEW_YEAR)).update(y_quarters=bytes(90))
-    assert [agrees for _, agrees in verify([rolled_up.pk])] == [False, True, True, True]
+    assert [agrees for _, agrees in verify(rolled_up.pk)] == [False, True, True, True]

@@ -185,7 +185,7 @@ def everything_is_true(device: Device) -> None:
         assert not Reading.objects.exists()
         assert not Rollup.objects.exists()
         assert not DeviceState.objects.exists()
-    assert [rollup for rollup, agrees in verify([device.pk]) if not agrees] == []
+    assert [rollup for rollup, agrees in verify(device.pk) if not agrees] == []
     all_agrees(device)
 
 

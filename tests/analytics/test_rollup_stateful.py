@@ -229,7 +229,7 @@ class Rollups(RuleBasedStateMachine):
 
     def _verify(self) -> None:
         ids = [device.pk for device in self.devices]
-        assert [rollup for rollup, agrees in verify(ids) if not agrees] == []
+        assert [rollup for id in ids for rollup, agrees in verify(id) if not agrees] == []
 
     def _agrees(self, chosen: set[int], start: datetime | None, stop: datetime | None, texts: list[str]) -> None:
         samples = [sample for number in chosen for sample in self.samples[number]]

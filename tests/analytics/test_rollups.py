@@ -109,7 +109,7 @@ def test_a_replaced_a_deleted_and_a_window_of_readings_are_gone_at_once(device: 
     agree(device)
     roll_up(device)
     agree(device)
-    assert all(agrees for _, agrees in verify([device.pk]))
+    assert all(agrees for _, agrees in verify(device.pk))
 
 
 def test_a_batch_that_is_there_already_makes_nothing_stale(device: Device) -> None:
@@ -131,7 +131,7 @@ def test_a_deleted_device_takes_its_rollups_along(device: Device, other_device: 
 def test_verification_finds_a_rollup_that_is_wrong_and_repair_mends_it(device: Device) -> None:
     history(device)
     roll_up(device)
-    assert [rollup for rollup, agrees in verify([device.pk]) if not agrees] == []
+    assert [rollup for rollup, agrees in verify(device.pk) if not agrees] == []
     Rollup.objects.filter(level=Level.HOUR, period_start=reading_ids.microseconds(at(3600))).update(y_median=1.0)
     with pytest.raises(Exception, match="62 rollups agree with their readings, 1 do not"):
         call_command("verify_rollups", stdout=StringIO(), stderr=StringIO())
@@ -196,7 +196,7 @@ def test_rollups_of_more_readings_than_are_read_at_once_are_built_and_verified(
     roll_up(device)
     assert ready(device) == {"HOUR": 50, "SIX_HOURS": 9, "DAY": 3, "MONTH": 1}
     agree(device)
-    assert [rollup for rollup, agrees in verify([device.pk]) if not agrees] == []
+    assert [rollup for rollup, agrees in verify(device.pk) if not agrees] == []
 
 
 def test_an_hour_of_more_readings_than_a_block_may_have_is_not_built(device: Device, monkeypatch: Any) -> None:

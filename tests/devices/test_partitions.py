@@ -507,7 +507,7 @@ def kept(every: list[datetime], since: datetime = MAY) -> list[datetime]:
 def assert_answers_agree(*devices: Device) -> None:
     for device in devices:
         assert summarize([device]).count == Reading.objects.filter(device=device).count()
-        assert [rollup for rollup, agrees in verify([device.pk]) if not agrees] == []
+        assert [rollup for rollup, agrees in verify(device.pk) if not agrees] == []
 
 
 def test_months_that_no_device_keeps_go_with_their_rollups(

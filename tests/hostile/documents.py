@@ -98,7 +98,6 @@ LENGTHS = [
     ("two numbers", "2, 2", 400, "invalid_length"),
     ("a superscript digit", "\u00b2", 400, "invalid_length"),
 ]
-CUT = '--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nx'
 FORMS = [
     ("no boundary", "multipart/form-data", b"x"),
     ("an empty boundary", "multipart/form-data; boundary=", b"x"),

@@ -26,7 +26,7 @@ class Command(BaseCommand):
         self.stdout.write(report)
 
     def _verify(self, device: Device, mend: bool) -> None:
-        for rollup, agrees in verify([device.pk]):
+        for rollup, agrees in verify(device.pk):
             if agrees:
                 self.right += 1
                 continue
