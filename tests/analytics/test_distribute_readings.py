@@ -7,8 +7,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from tests.partitioned import PARTITIONED
+
 IS_POSTGRESQL = connection.vendor == "postgresql"
 on_postgresql = pytest.mark.skipif(not IS_POSTGRESQL, reason="of PostgreSQL")
+not_in_partitions = pytest.mark.skipif(PARTITIONED, reason="PostgreSQL's own partitions are no hypertable")
 pytestmark = pytest.mark.django_db
 
 CITUS = [
@@ -81,6 +84,7 @@ def test_a_dry_run_tells_what_it_would_say_to_citus_and_does_nothing() -> None:
 
 
 @on_postgresql
+@not_in_partitions
 @pytest.mark.usefixtures("stubs")
 def test_a_dry_run_tells_what_it_would_say_to_timescaledb_and_does_nothing() -> None:
     assert (told("timescale", "--dry-run"), calls()) == ([HYPERTABLE], [])
@@ -102,6 +106,7 @@ def test_stubs_of_citus_are_called_in_order_with_their_arguments() -> None:
 
 
 @on_postgresql
+@not_in_partitions
 @pytest.mark.usefixtures("stubs")
 def test_a_stub_of_timescaledb_is_called_with_its_arguments() -> None:
     told("timescale", "--no-input")
@@ -113,8 +118,15 @@ def test_a_stub_of_timescaledb_is_called_with_its_arguments() -> None:
 def test_what_is_distributed_already_is_left_out() -> None:
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO pg_dist_partition VALUES ('users_user'), ('devices_reading')")
-        cursor.execute("INSERT INTO timescaledb_information.hypertables VALUES ('devices_reading')")
     assert told("citus", "--dry-run") == [*CITUS[1:5], CITUS[6]]
+
+
+@on_postgresql
+@not_in_partitions
+@pytest.mark.usefixtures("stubs")
+def test_what_is_a_hypertable_already_is_left_out() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO timescaledb_information.hypertables VALUES ('devices_reading')")
     assert told("timescale", "--dry-run") == ["Nothing is left to do."]
 
 

@@ -14,7 +14,7 @@ from analytics import reference
 from analytics.building import build
 from analytics.models import Rollup
 from analytics.periods import Level
-from analytics.summaries import summarize, summarize_between
+from analytics.summaries import summarize, summarize_between, summarize_each
 from analytics.verifying import verify
 from devices import ingest, reading_ids
 from devices.models import Device, Reading
@@ -161,6 +161,18 @@ def test_days_that_are_rollups_are_answered_by_one_look_up_for_all(device: Devic
     tables = ("analytics_rollup", "devices_reading")
     assert sum(table in query["sql"] for query in queries for table in tables) == 1
     assert summaries == [reference.summarize([device.pk], *window) for window in pairwise(days)]
+
+
+def test_a_day_of_several_devices_is_answered_by_one_look_up_for_all(device: Device, other_device: Device) -> None:
+    devices = [device, other_device]
+    for each in devices:
+        history(each, hours=24, a_reading_each=60)
+        roll_up(each)
+    with CaptureQueriesContext(connection) as queries:
+        summaries = summarize_each(devices, at(0), at(86_400))
+    tables = ("analytics_rollup", "devices_reading")
+    assert sum(table in query["sql"] for query in queries for table in tables) == 1
+    assert summaries == {each.pk: reference.summarize([each.pk], at(0), at(86_400)) for each in devices}
 
 
 def test_a_build_that_stopped_half_way_goes_on(device: Device) -> None:
