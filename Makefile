@@ -4,7 +4,7 @@ BIN := .venv/bin
 GENERATED ?= clients/generated
 LONG := HYPOTHESIS_EXAMPLES=2000 SCHEMATHESIS_TIMES=10 FAULT_KILLS=200 SLOW_CALLERS=400 FAULT_POINTS=200
 
-.PHONY: run test test-long test-partitioned partitioning check bench kills faults pruning lock schema clients newcomer pictures loadtest dependencies
+.PHONY: run test test-long test-partitioned partitioning check bench kills faults pruning slow-callers lock schema clients newcomer pictures loadtest dependencies
 
 run: .venv/base.stamp .env  ## the service on this machine, with something to look at in a new database
 	@$(BIN)/python manage.py migrate --verbosity 0
@@ -39,6 +39,9 @@ faults: .venv/dev.stamp  ## kill PostgreSQL and gunicorn at 200 points while rea
 
 pruning: .venv/dev.stamp  ## delete 10 of 20 million readings under load, with kills; PRUNING="--readings 2000000" for fewer
 	$(BIN)/python -m tests.pruning $(PRUNING)
+
+slow-callers: .venv/dev.stamp  ## health through nginx beside 400 callers that send a byte at a time; SLOW="--callers 50" for fewer
+	$(BIN)/python -m tests.slow_callers $(SLOW)
 
 pictures: .venv/dev.stamp  ## docs/pictures anew, with the tests' own service and Chromium
 	$(BIN)/python -m tests.pictures

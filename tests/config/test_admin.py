@@ -1,11 +1,16 @@
 """The back office: accounts, devices and background analyses."""
 
 import pytest
+from django.contrib.auth.models import Group
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from knox.models import AuthToken
 
 from analytics import analyses
 from analytics.models import Analysis
-from devices.models import Device, Reading
+from devices.models import Device, Reading, Refusal
 from tests.helpers import client_of, client_of_device, stored
 from users.models import User
 
@@ -17,6 +22,25 @@ pytestmark = pytest.mark.django_db
 )
 def test_a_page_opens(office: Client, device: Device, page: str) -> None:
     assert office.get(f"/admin/{page}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "page", ["users/user/", "auth/group/", "knox/authtoken/", "analytics/analysis/", "devices/refusal/"]
+)
+def test_a_list_takes_as_many_queries_for_many_rows(office: Client, device: Device, page: str) -> None:
+    counts = []
+    for number in range(20):
+        owner = User.objects.create_user(f"owner {number}")
+        AuthToken.objects.create(owner)
+        Group.objects.create(name=f"group {number}")
+        theirs = Device.objects.create(owner=owner, name=f"device {number}")
+        analyses.start(owner, theirs, {}, number)
+        Refusal.objects.create(device=theirs, at=timezone.now(), status=400, faults=1, size=1, code="invalid")
+        if number in (1, 19):
+            with CaptureQueriesContext(connection) as queries:
+                assert office.get(f"/admin/{page}").status_code == 200
+            counts.append(len(queries))
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.parametrize("page", ["users/user/", "devices/device/", "analytics/analysis/"])
