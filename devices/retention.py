@@ -29,6 +29,7 @@ from devices.transactions import exclusive_device_lock, shared_device_locks
 from devices.values import FIRST_TIME
 
 STEP = 2_000  # readings: larger steps are faster, and hold others up. Equal times go together, so it may be more
+REST = 2  # times as long as a step took, until the next
 CHUNK = 1_000  # devices looked at by one query
 
 
@@ -73,7 +74,7 @@ def prune(device_id: int, before: datetime, step: int = STEP) -> Iterator[int]:
     while start < before:
         began = monotonic()
         start, deleted = _delete_some(device_id, start, before, step)
-        pause = monotonic() - began
+        pause = REST * (monotonic() - began)
         yield deleted
         if start < before:
             sleep(pause)
