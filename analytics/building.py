@@ -117,7 +117,7 @@ def _close_step(device_id: int, until: int, token: int) -> _Step | None:
             return None
         first = _first_reading(device_id, closed, until)
         start = until if first is None else floor(first, Level.HOUR)
-        stop = until if first is None else min(_end_of_step(device_id, first), until)
+        stop = until if first is None else _end_of_step(device_id, first, until)
         ended = [(level, period_start) for level in Level for period_start in _ended(level, closed, start, stop)]
         periods = list(_filled(device_id, ended))
         DeviceState.objects.update_or_create(device_id=device_id, defaults={"closed_until": from_microseconds(stop)})
@@ -125,11 +125,11 @@ def _close_step(device_id: int, until: int, token: int) -> _Step | None:
     return _Step(start, stop, periods)
 
 
-def _end_of_step(device_id: int, first: int) -> int:
-    """The end of the day of a reading, or of its thirty days where few readings follow in them."""
-    month = ceiling(first + 1, Level.MONTH)
-    has_few = not _readings(device_id, first, month)[FEW : FEW + 1].exists()
-    return month if has_few else ceiling(first + 1, Level.DAY)
+def _end_of_step(device_id: int, first: int, until: int) -> int:
+    """The end of the day of a reading, or of its thirty days where few readings follow in them; `until` at most."""
+    day, month = ceiling(first + 1, Level.DAY), ceiling(first + 1, Level.MONTH)
+    is_day = day >= until or _readings(device_id, first, month)[FEW : FEW + 1].exists()
+    return min(day if is_day else month, until)
 
 
 def _closed_until(device_id: int) -> int:

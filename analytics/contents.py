@@ -54,21 +54,24 @@ def span_of(device_id: int, level: int, start: int) -> Span:
 
 def of_readings(span: Span) -> Content | None:
     """What the readings of a period give; None where there are none, or too many. Of an hour, quarters too."""
+    is_hour, size = span.stop - span.start == HOUR, 0
     ends: list[int] = []
     quarters: list[Bytes] = []
     columns: list[Floats] = []
     for times, axes in raw_parts(span):
-        ends += [int(times.min()), int(times.max())]
-        quarters.append(quarters_of(times, span.start))
-        columns.append(axes)
-        if sum(map(len, quarters)) > MOST:
+        size += times.size
+        if size > MOST:
             return None
+        ends += [int(times.min()), int(times.max())]
+        columns.append(axes)
+        if is_hour:
+            quarters.append(quarters_of(times, span.start))
     if not ends:
         return None
-    of_each = np.concatenate(quarters) if span.stop - span.start == HOUR else None
+    of_each = np.concatenate(quarters) if is_hour else None
     # One after the other, as they are asked for: each may be tens of megabytes.
     sorted_axes = (_sorted(np.concatenate([part[axis] for part in columns]), of_each) for axis in range(len(AXES)))
-    return Content(sum(map(len, quarters)), min(ends), max(ends), sorted_axes)
+    return Content(size, min(ends), max(ends), sorted_axes)
 
 
 def _sorted(values: Floats, quarters: Bytes | None) -> Axis:

@@ -16,8 +16,8 @@ def verify(device_id: int) -> Iterator[tuple[Rollup, bool]]:
     ready = Rollup.objects.filter(device=device_id, status=Rollup.Status.READY).only("device", "level", "period_start")
     for rollup in ready.order_by("level", "period_start").iterator():
         with snapshot():
-            still_ready = Rollup.objects.filter(pk=rollup.pk, status=Rollup.Status.READY).exists()
-            agrees = not still_ready or _agrees(rollup)
+            kept = Rollup.objects.filter(pk=rollup.pk, status=Rollup.Status.READY).values().first()
+            agrees = kept is None or _agrees(rollup, kept)
         yield rollup, agrees
 
 
@@ -26,10 +26,9 @@ def repair(rollup: Rollup) -> None:
     Rollup.objects.filter(pk=rollup.pk).update(status=Rollup.Status.STALE, token=None)
 
 
-def _agrees(rollup: Rollup) -> bool:
-    """Whether every figure of a rollup is that of the readings of its period, which are read raw."""
+def _agrees(rollup: Rollup, kept: dict[str, Any]) -> bool:
+    """Whether every figure that a rollup keeps is that of the readings of its period, which are read raw."""
     content = of_readings(span_of(rollup.device_id, rollup.level, rollup.period_start))
-    kept = Rollup.objects.values().get(pk=rollup.pk)
     return (
         content is not None
         and (kept["count"], kept["first_at"], kept["last_at"]) == (content.size, content.first_at, content.last_at)

@@ -17,8 +17,8 @@ Floats = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
 
 FIRST_MICROSECOND = (FIRST_TIME - EPOCH) // MICROSECOND
-YEAR_2000 = 946_684_800_000_000  # where PostgreSQL counts its microseconds from
 END_MICROSECOND = (END_OF_TIME - EPOCH) // MICROSECOND
+YEAR_2000 = 946_684_800_000_000  # where PostgreSQL counts its microseconds from
 LONGEST_TIME = len("2026-01-01T00:00:00.123456+00:00")
 SECONDS = len("2026-01-01T00:00:00")
 

@@ -49,12 +49,8 @@ def _pages(readings: ReadingQuerySet) -> Iterator[list[Row]]:
 
 
 def _csv_line(row: Row) -> str:
-    return f"{_time(row)},{row.x!r},{row.y!r},{row.z!r}\n"
+    return f"{values.text_of_time(row.recorded_at)},{row.x!r},{row.y!r},{row.z!r}\n"
 
 
 def _json_line(row: Row) -> str:
-    return f'{{"recorded_at":"{_time(row)}","x":{row.x!r},"y":{row.y!r},"z":{row.z!r}}}\n'
-
-
-def _time(row: Row) -> str:
-    return values.text_of_time(row.recorded_at)
+    return f'{{"recorded_at":"{values.text_of_time(row.recorded_at)}","x":{row.x!r},"y":{row.y!r},"z":{row.z!r}}}\n'

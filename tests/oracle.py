@@ -35,16 +35,20 @@ class Oracle:
 
 def oracle(samples: Iterable[Sample], start_time: datetime | None = None, end_time: datetime | None = None) -> Oracle:
     """The summary of the samples with `start_time <= recorded_at < end_time`."""
-    window = [
-        sample
-        for sample in samples
-        if (start_time is None or start_time <= sample[0]) and (end_time is None or sample[0] < end_time)
-    ]
+    window = within(samples, start_time, end_time)
     if not window:
         return Oracle()
     times, *columns = zip(*window, strict=True)
     axes = {axis: _axis(column) for axis, column in zip(AXES, columns, strict=True)}
     return Oracle(len(window), min(times), max(times), axes)
+
+
+def within(samples: Iterable[Sample], start_time: datetime | None, end_time: datetime | None) -> list[Sample]:
+    return [
+        sample
+        for sample in samples
+        if (start_time is None or start_time <= sample[0]) and (end_time is None or sample[0] < end_time)
+    ]
 
 
 def _axis(values: tuple[float, ...]) -> AxisOracle:

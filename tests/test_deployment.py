@@ -10,8 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.config.test_settings import variables_of
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+EXAMPLE = variables_of((ROOT / ".env.example").read_text())
+# Of a service that runs by itself: a container has one place for each.
+ON_ONE_MACHINE = {"BIND", "DEBUG", "ENV_FILE", "LOADTEST_KEEP", "LOADTEST_SUMMARY", "PROMETHEUS_MULTIPROC_DIR"}
 COMPOSE_TEXT = (ROOT / "compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -33,9 +38,6 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def apps() -> set[str]:
     return {path.parent.name for path in ROOT.glob("*/apps.py")}
-
-
-ON_ONE_MACHINE = {"BIND", "DEBUG", "ENV_FILE", "LOADTEST_KEEP", "LOADTEST_SUMMARY", "PROMETHEUS_MULTIPROC_DIR"}
 
 
 def environment_of(service: dict[str, Any]) -> dict[str, str | None]:
@@ -83,18 +85,15 @@ def test_the_compose_file_follows_the_compose_specification() -> None:
 
 
 def test_every_variable_of_the_compose_file_is_in_the_example() -> None:
-    example = re.findall(r"^#? ?(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     passed_on = {
         name for service in SERVICES.values() for name, value in environment_of(service).items() if value is None
     }
-    assert set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT)) | passed_on <= set(example)
+    assert set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT)) | passed_on <= EXAMPLE
 
 
 def test_every_setting_of_the_example_reaches_the_containers() -> None:
-    example = set(re.findall(r"^#? ?(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     named = {name for service in SERVICES.values() for name in environment_of(service)}
-    # Of a service that runs by itself: a container has one place for each.
-    assert example - named - set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT)) == ON_ONE_MACHINE
+    assert EXAMPLE - named - set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT)) == ON_ONE_MACHINE
 
 
 def test_every_service_has_an_image_to_run() -> None:

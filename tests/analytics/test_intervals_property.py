@@ -19,7 +19,7 @@ from analytics.reference import AXES
 from devices.models import Device
 from tests.analytics.test_intervals import nearest_rank
 from tests.analytics.test_summaries_property import devices_with
-from tests.oracle import Sample, assert_agrees, oracle
+from tests.oracle import Sample, assert_agrees, oracle, within
 
 pytestmark = pytest.mark.django_db
 
@@ -99,15 +99,11 @@ def _assert_figures(answer: Any, samples: list[Sample], window: Any, percentiles
     expected = oracle(samples, *window)
     times = {name: answer.get(name, getattr(expected, name)) for name in ("first_at", "last_at")}
     assert_agrees({**answer, **times}, expected)
-    inside = [sample for sample in samples if _is_in(sample, *window)]
+    inside = within(samples, *window)
     for number, axis in enumerate(AXES, 1):
         column: list[Any] = [sample[number] for sample in inside]
         found = {text: nearest_rank(column, text) if column else None for text in percentiles}
         assert (answer[axis].get("percentiles") or dict.fromkeys(percentiles)) == found
-
-
-def _is_in(sample: Sample, start: datetime | None, stop: datetime | None) -> bool:
-    return (start is None or start <= sample[0]) and (stop is None or sample[0] < stop)
 
 
 def _assert_calendar(answer: Any, interval: str, zone: ZoneInfo) -> None:

@@ -49,6 +49,10 @@ def ready(device: Device) -> dict[str, int]:
     return {level.name: list(rows).count(level) for level in Level}
 
 
+def look_ups(queries: CaptureQueriesContext) -> int:
+    return sum(table in query["sql"] for query in queries for table in ("analytics_rollup", "devices_reading"))
+
+
 def test_what_is_closed_is_rolled_up(device: Device) -> None:
     history(device)
     roll_up(device)
@@ -158,8 +162,7 @@ def test_days_that_are_rollups_are_answered_by_one_look_up_for_all(device: Devic
     days = [at(86_400 * day) for day in range(4)]
     with CaptureQueriesContext(connection) as queries:
         summaries = summarize_between([device], days)
-    tables = ("analytics_rollup", "devices_reading")
-    assert sum(table in query["sql"] for query in queries for table in tables) == 1
+    assert look_ups(queries) == 1
     assert summaries == [reference.summarize([device.pk], *window) for window in pairwise(days)]
 
 
@@ -170,8 +173,7 @@ def test_a_day_of_several_devices_is_answered_by_one_look_up_for_all(device: Dev
         roll_up(each)
     with CaptureQueriesContext(connection) as queries:
         summaries = summarize_each(devices, at(0), at(86_400))
-    tables = ("analytics_rollup", "devices_reading")
-    assert sum(table in query["sql"] for query in queries for table in tables) == 1
+    assert look_ups(queries) == 1
     assert summaries == {each.pk: reference.summarize([each.pk], at(0), at(86_400)) for each in devices}
 
 

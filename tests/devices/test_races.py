@@ -179,6 +179,14 @@ def client_at_any_status(user: User) -> APIClient:
     return client
 
 
+def signing_in(client: APIClient) -> Call:
+    return partial(client.post, "/api/v1/auth/token/", {"username": "alice", "password": "alice-9-secret"})
+
+
+def deleting(client: APIClient, user: User) -> Call:
+    return partial(client.delete, f"/api/v1/users/{user.pk}/")
+
+
 def statuses(responses: Sequence[Any]) -> list[int]:
     return [response.status_code for response in responses]
 
@@ -411,7 +419,7 @@ def test_an_account_changed_while_it_is_deleted_stays_deleted(
     answers = callers.meanwhile(
         gate,
         partial(clients[0].patch, f"/api/v1/users/{alice.pk}/", {"email": "a@example.org"}),
-        partial(clients[1].delete, f"/api/v1/users/{alice.pk}/"),
+        deleting(clients[1], alice),
     )
     assert not User.objects.exists()
     assert 500 not in statuses(answers)
@@ -425,7 +433,7 @@ def test_a_password_changed_while_the_account_is_deleted_is_no_500(
     answers = callers.meanwhile(
         gate,
         partial(clients[0].post, "/api/v1/users/me/password/", passwords),
-        partial(clients[1].delete, f"/api/v1/users/{alice.pk}/"),
+        deleting(clients[1], alice),
     )
     assert 500 not in statuses(answers)
 
@@ -434,11 +442,10 @@ def test_a_token_asked_for_while_the_account_is_deleted_is_no_500(
     callers: Callers, clients: list[APIClient], alice: User
 ) -> None:
     gate = callers.gate(AuthTokenSerializer, "is_valid", after=True)
-    credentials = {"username": "alice", "password": "alice-9-secret"}
     answers = callers.meanwhile(
         gate,
-        partial(clients[0].post, "/api/v1/auth/token/", credentials),
-        partial(clients[1].delete, f"/api/v1/users/{alice.pk}/"),
+        signing_in(clients[0]),
+        deleting(clients[1], alice),
     )
     assert statuses(answers) == [400, 204]
 
@@ -447,26 +454,24 @@ def test_a_token_made_while_the_account_is_deleted_goes_with_it(
     callers: Callers, clients: list[APIClient], alice: User
 ) -> None:
     gate = callers.gate(TokenView, "create_token", after=True)
-    credentials = {"username": "alice", "password": "alice-9-secret"}
     answers = callers.in_a_queue(
         gate,
-        partial(clients[0].post, "/api/v1/auth/token/", credentials),
-        partial(clients[1].delete, f"/api/v1/users/{alice.pk}/"),
+        signing_in(clients[0]),
+        deleting(clients[1], alice),
     )
     assert statuses(answers) == [200, 204]
     assert not AuthToken.objects.exists()
 
 
-def test_tokens_asked_for_at_once_are_both_good(callers: Callers, clients: list[APIClient], alice: User) -> None:
+def test_tokens_asked_for_at_once_are_both_good(callers: Callers, alice: User) -> None:
     AuthToken.objects.bulk_create(
         AuthToken(user=alice, digest=f"{number}", token_key=f"{number}", expiry=None) for number in range(30)
     )
     gate = callers.gate(TokenView, "create_token", after=True)
-    credentials = {"username": "alice", "password": "alice-9-secret"}
     answers = callers.in_a_queue(
         gate,
-        partial(APIClient().post, "/api/v1/auth/token/", credentials),
-        partial(APIClient().post, "/api/v1/auth/token/", credentials),
+        signing_in(APIClient()),
+        signing_in(APIClient()),
     )
     tokens = [answer.json()["token"] for answer in answers]
     assert [APIClient(HTTP_AUTHORIZATION=f"Token {token}").get("/api/v1/").status_code for token in tokens] == [200] * 2
@@ -479,7 +484,7 @@ def test_no_token_for_a_password_that_is_changed_meanwhile(
     passwords = {"old_password": "alice-9-secret", "new_password": "another-9-secret"}
     answers = callers.meanwhile(
         gate,
-        partial(APIClient().post, "/api/v1/auth/token/", {"username": "alice", "password": "alice-9-secret"}),
+        signing_in(APIClient()),
         partial(clients[1].post, "/api/v1/users/me/password/", passwords),
     )
     assert statuses(answers) == [400, 204]
@@ -488,16 +493,14 @@ def test_no_token_for_a_password_that_is_changed_meanwhile(
 
 
 @pytest.mark.parametrize("page", ["/sign-in/", "/admin/login/"])
-def test_an_account_deleted_while_it_signs_in_to_a_page_is_no_500(
-    callers: Callers, clients: list[APIClient], staff: User, page: str
-) -> None:
+def test_an_account_deleted_while_it_signs_in_to_a_page_is_no_500(callers: Callers, staff: User, page: str) -> None:
     gate = callers.gate(AuthenticationForm, "clean", after=True)
     credentials = {"username": staff.username, "password": f"{staff.username}-9-secret"}
     browser = Client(raise_request_exception=False)
     answers = callers.meanwhile(
         gate,
         partial(browser.post, page, credentials),
-        partial(client_at_any_status(staff).delete, f"/api/v1/users/{staff.pk}/"),
+        deleting(client_at_any_status(staff), staff),
     )
     assert statuses(answers) == [302, 204]
 
@@ -509,7 +512,7 @@ def test_a_device_made_while_its_owner_is_deleted_is_no_500(
     answers = callers.meanwhile(
         gate,
         partial(clients[0].post, "/api/v1/devices/", {"name": "Fan"}),
-        partial(clients[1].delete, f"/api/v1/users/{alice.pk}/"),
+        deleting(clients[1], alice),
     )
     assert 500 not in statuses(answers)
 
