@@ -12,7 +12,8 @@ from analytics.contents import FEWEST
 from analytics.periods import MICROSECONDS, Level
 from analytics.reference import AxisSummary, Summary
 from analytics.summaries import summarize, summarize_between
-from devices.models import Device, Reading
+from devices.lookups import readings_in_window
+from devices.models import Device
 from devices.reading_ids import from_microseconds, microseconds
 from devices.transactions import snapshot
 
@@ -97,8 +98,8 @@ def _points(device: Device, start: int, stop: int, step: int) -> list[Point]:
 
 
 def _readings(device: Device, start_time: datetime, end_time: datetime) -> list[Point]:
-    readings = Reading.objects.filter(device=device).in_window(start_time, end_time).oldest_first()
-    rows = readings.values_list("recorded_at", "x", "y", "z")
+    readings = readings_in_window(device.pk, start_time, end_time)
+    rows = readings.oldest_first().values_list("recorded_at", "x", "y", "z")
     return [Point(time, time, _of_one(time, axes)) for time, *axes in rows]
 
 

@@ -10,6 +10,8 @@ from django.conf import settings
 from psycopg.pq import Format
 
 from devices.columns import END_MICROSECOND, FIRST_MICROSECOND
+from devices.models import Reading
+from devices.querysets import ReadingQuerySet
 from devices.reading_ids import from_microseconds, microseconds
 from devices.replica import current_connection
 
@@ -63,6 +65,30 @@ def newest_times(device_ids: Iterable[int]) -> dict[int, datetime]:
     """The time of the newest reading of each device that has any."""
     times = ((device_id, time_from(time)) for device_id, time in of_each("max(recorded_at)", device_ids).items())
     return {device_id: from_microseconds(time) for device_id, time in times if time is not None}
+
+
+# The greatest of one: Python's SQLite makes a column as such a time without a zone, and a figure the text that it is.
+_EMPTIED = """
+SELECT wanted.column2, (SELECT max(emptied_before) FROM devices_devicestate WHERE device_id = {device})
+FROM (VALUES {values}) AS wanted
+"""
+
+
+def emptied_before(device_ids: Iterable[int]) -> dict[int, int]:
+    """Before when a device that was pruned has no reading, nor will have one, in microseconds since 1970, by id.
+
+    To begin there gives the same, and does not pass over what went: PostgreSQL's index keeps that until it is vacuumed.
+    """
+    wanted = chunks((0, device_id) for device_id in device_ids)
+    found = ((device_id, time_from(time)) for chunk in wanted for device_id, time in look_up(_EMPTIED, chunk))
+    return {device_id: moment for device_id, moment in found if moment is not None}
+
+
+def readings_in_window(device_id: int, start_time: datetime | None, end_time: datetime | None) -> ReadingQuerySet:
+    """The readings of a device with `start_time <= recorded_at < end_time`; None leaves that end open."""
+    first = from_microseconds(emptied_before([device_id]).get(device_id, FIRST_MICROSECOND))
+    readings: ReadingQuerySet = Reading.objects.filter(device=device_id)
+    return readings.in_window(max(start_time or first, first), end_time)
 
 
 def chunks(rows: Iterable[Any]) -> Iterator[Sequence[Any]]:

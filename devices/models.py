@@ -80,11 +80,13 @@ class DeviceState(models.Model):
 
     What is before `pruned_before` is deleted, or about to be, and is not taken in again, see `retention`. It is never
     after `closed_until`, so who looks at the one knows on which side of the other he is; and neither ever falls.
+    `emptied_before` follows `pruned_before`: there is no reading from before it, nor will there be.
     """
 
     device = models.OneToOneField(Device, models.CASCADE, primary_key=True, related_name="state")
     closed_until = models.DateTimeField()
     pruned_before = models.DateTimeField(null=True)
+    emptied_before = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"device {self.device_id}, closed until {self.closed_until.isoformat()}"

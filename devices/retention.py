@@ -2,8 +2,8 @@
 
 First `pruned_before` rises, under the device's lock: whoever writes has committed before, or sees that what is earlier
 is not taken any more. Then the readings from before it go, oldest first, and in each step's own transaction what is
-made of them. So every answer agrees at any moment with the readings that are there, and whoever is stopped, at whatever
-point, has only left some to delete for the next run.
+made of them, and `emptied_before` rises. So every answer agrees at any moment with the readings that are there, and
+whoever is stopped, at whatever point, has only left some to delete for the next run.
 """
 
 import random
@@ -20,7 +20,7 @@ from django.db.models import Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from devices.lookups import of_each, time_from
+from devices.lookups import readings_in_window
 from devices.models import Device, DeviceState, Reading
 from devices.querysets import DeviceQuerySet
 from devices.reading_ids import microseconds
@@ -51,16 +51,14 @@ def days_kept() -> Coalesce:
 
 
 def due(devices: DeviceQuerySet, now: datetime) -> Iterator[Due]:
-    """Those of the devices that have something to prune: a thousand at a time, with a look-up for each."""
+    """Those of the devices that have something to prune: a thousand looked at by a query."""
     kept = devices.annotate(days=days_kept()).filter(days__gt=0).order_by("pk")
-    rows = kept.values_list("pk", "days", "state__pruned_before")
+    rows = kept.values_list("pk", "days", "state__emptied_before")
     last = 0
     while chunk := list(rows.filter(pk__gt=last)[:CHUNK]):
-        oldest = of_each("min(recorded_at)", [row[0] for row in chunk], stop=microseconds(bound(1, now)))
-        for device_id, days, pruned_before in chunk:
-            before, oldest_at = bound(days, now), time_from(oldest[device_id])
-            is_left = oldest_at is not None and oldest_at < microseconds(before)
-            if is_left or pruned_before is None or pruned_before < before:
+        for device_id, days, emptied_before in chunk:
+            before = bound(days, now)
+            if emptied_before is None or emptied_before < before:
                 yield Due(device_id, before)
         last = chunk[-1][0]
 
@@ -70,13 +68,13 @@ def prune(device_id: int, before: datetime, step: int = STEP) -> Iterator[int]:
 
     Safe to stop at any point, and beside another one. Between steps it leaves the database to others for a while.
     """
-    start = FIRST_TIME if refuse_before(device_id, before) else before
-    while start < before:
+    emptied = FIRST_TIME if refuse_before(device_id, before) else before
+    while emptied < before:
         began = monotonic()
-        start, deleted = _delete_some(device_id, start, before, step)
+        emptied, deleted = _delete_some(device_id, before, step)
         pause = REST * (monotonic() - began)
         yield deleted
-        if start < before:
+        if emptied < before:
             sleep(pause)
 
 
@@ -104,17 +102,13 @@ def refuse_before(device_id: int, before: datetime) -> bool:
     return True
 
 
-def _delete_some(device_id: int, start: datetime, before: datetime, limit: int) -> tuple[datetime, int]:
-    """Delete the oldest readings, about so many; returns the time from before which there is none left, and how many.
-
-    The caller knows that there is none from before `start`. The database would not: what is deleted stays in its index
-    for a while, and each step would pass over all that went before.
-    """
-    readings = Reading.objects.filter(device=device_id)
+def _delete_some(device_id: int, before: datetime, limit: int) -> tuple[datetime, int]:
+    """Delete the oldest readings, about so many; returns the time before which there is none left, and how many."""
     with shared_device_locks([device_id]):  # as a writer: nothing begins to be built meanwhile
-        times = readings.in_window(start, before).order_by("recorded_at").values_list("recorded_at", flat=True)
-        last = times[limit - 1 : limit].first()
+        readings = readings_in_window(device_id, None, before)
+        last = readings.order_by("recorded_at").values_list("recorded_at", flat=True)[limit - 1 : limit].first()
         stop = before if last is None else last + datetime.resolution
-        deleted = readings.in_window(start, stop).delete()[0]
+        deleted = readings.in_window(None, stop).delete()[0]
         readings_pruned.send(Reading, device_id=device_id, before=microseconds(stop))
+        DeviceState.objects.filter(device=device_id).update(emptied_before=stop)
     return stop, deleted

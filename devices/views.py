@@ -24,6 +24,7 @@ from devices import ingest, reading_ids, refusals, rows
 from devices.exports import MEDIA_TYPES, export
 from devices.filters import DeviceFilter
 from devices.formats import READINGS_PARSERS, body_of
+from devices.lookups import readings_in_window
 from devices.models import Device, DeviceKey, Reading
 from devices.pagination import ReadingPagination
 from devices.permissions import DevicePermission
@@ -230,7 +231,7 @@ class ReadingViewSet(RefusalsMixin, DeviceScopeMixin):
         """The readings of a window, page by page."""
         query = query_of(request, ReadingListQuery)
         newest_first = query.pop("ordering").startswith("-")
-        readings = Reading.objects.filter(device=self.get_device()).in_window(**query)
+        readings = readings_in_window(self.get_device().pk, **query)
         page = self.paginate_queryset(readings.newest_first() if newest_first else readings.oldest_first())
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
@@ -264,7 +265,7 @@ class ReadingViewSet(RefusalsMixin, DeviceScopeMixin):
         """The readings of a window, streamed whole, oldest first; what comes out can be posted back."""
         query = query_of(request, ExportQuery)
         file_format, device = query.pop("file_format"), self.get_device()
-        readings = Reading.objects.filter(device=device).in_window(**query)
+        readings = readings_in_window(device.pk, **query)
         response = StreamingHttpResponse(export(readings, file_format), content_type=MEDIA_TYPES[file_format])
         response["Content-Disposition"] = f'attachment; filename="device-{device.pk}.{file_format}"'
         return response

@@ -111,10 +111,12 @@ def test_hours_are_read_as_many_at_a_time_as_memory_is_for(
     rolled_up: Device, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
     window = at(900), at(9000)
-    with django_assert_num_queries(6):  # whole hours, parts known, their values, and slices of three axes
+    with django_assert_num_queries(
+        7
+    ):  # what was pruned, whole hours, parts known, their values, and slices of three axes
         summarize([rolled_up], *window)
     monkeypatch.setattr(quarters, "VALUES_A_QUERY", 100)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         summary = summarize([rolled_up], *window)
     assert_agrees(summary, oracle(samples_of(rolled_up), *window))
 

@@ -202,14 +202,14 @@ def test_a_page_costs_the_same_wherever_it_lies(api: APIClient, device: Device, 
     stored(device, *((second, 0, 0, 0) for second in range(300)))
     url = f"/api/v1/devices/{device.pk}/readings/?page_size=100"
     while url:
-        # 2 token, 1 device, 1 page
-        with django_assert_num_queries(4):
+        # 2 token, 1 device, 1 what was pruned, 1 page
+        with django_assert_num_queries(5):
             url = api.get(url).json()["next"]
 
 
-def test_a_devices_own_page_costs_two_queries(device: Device, django_assert_num_queries: Any) -> None:
+def test_a_devices_own_page_costs_three_queries(device: Device, django_assert_num_queries: Any) -> None:
     client = client_of_device(device)
     client.get(f"/api/v1/devices/{device.pk}/")  # notes the use of the key
-    # 1 key with its device, 1 page
-    with django_assert_num_queries(2):
+    # 1 key with its device, 1 what was pruned, 1 page
+    with django_assert_num_queries(3):
         client.get(f"/api/v1/devices/{device.pk}/readings/")
