@@ -14,8 +14,8 @@ from analytics.charts import chart
 from analytics.forms import SPANS, Window, WindowForm
 from analytics.series import DAY, HOUR, MINUTE, Series, series
 from analytics.thumbnails import thumbnails
-from devices.lookups import newest_times
-from devices.models import Device, Reading
+from devices.lookups import newest_times, readings_in_window
+from devices.models import Device
 from devices.pagination import page_before
 from devices.querysets import DeviceQuerySet
 from devices.transactions import answering, snapshot
@@ -100,7 +100,7 @@ def _visible(request: HttpRequest, device_id: int) -> Device:
 
 def _readings(device: Device, window: Window, before: str) -> dict[str, Any]:
     """A page of the window's readings, newest first, from a reading's id on."""
-    readings = Reading.objects.filter(device=device).in_window(window.start_time, window.end_time)
+    readings = readings_in_window(device.pk, window.start_time, window.end_time)
     page, older = page_before(readings, device, before, READINGS_ON_A_PAGE)
     return {"readings": page, "before": before, "older": older}
 

@@ -14,6 +14,7 @@ from analytics.raw import Raw, raw_readings
 from analytics.reference import Percentiles
 from analytics.tiling import Slice, Span, Tile, read_slices, tile
 from devices.columns import Floats
+from devices.lookups import emptied_before
 
 NO_VALUES = np.empty(0)
 
@@ -21,7 +22,7 @@ NO_VALUES = np.empty(0)
 def pools_of(spans: Sequence[Span], levels: Iterable[Level] = COARSEST_FIRST) -> dict[int, "Pool"]:
     """What the readings of the spans are in, by place, for places that have any. TooLarge."""
     tiles, gaps = tile(spans, levels)
-    parts, gaps = read_parts(gaps)
+    parts, gaps = read_parts(list(_not_emptied(gaps)))
     readings = raw_readings(gaps, sum(raw.axes.shape[1] for _, raw in parts))
     pools: dict[int, Pool] = defaultdict(Pool)
     for found in tiles:
@@ -32,6 +33,15 @@ def pools_of(spans: Sequence[Span], levels: Iterable[Level] = COARSEST_FIRST) ->
     for place, parts_and_readings in raws.items():
         pools[place].raw = Raw.joined(parts_and_readings)
     return dict(pools)
+
+
+def _not_emptied(spans: Sequence[Span]) -> Iterator[Span]:
+    """What may have readings of spans that no rollup covers."""
+    starts = emptied_before({span.device_id for span in spans})
+    for span in spans:
+        start = max(span.start, starts.get(span.device_id, span.start))
+        if start < span.stop:
+            yield span._replace(start=start)
 
 
 def ranks(count: int, percentiles: Percentiles) -> list[int]:

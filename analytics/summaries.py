@@ -5,7 +5,7 @@ than memory is for, it is gone through in groups, see `large_pools`.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 
@@ -19,7 +19,6 @@ from analytics.reference import AXES, NO_PERCENTILES, AxisSummary, Percentiles, 
 from analytics.tiling import Span, TooLarge, read_slices
 from analytics.whole_periods import of_whole_periods
 from devices.columns import END_MICROSECOND, FIRST_MICROSECOND, Floats
-from devices.lookups import emptied_before
 from devices.models import Device
 from devices.reading_ids import from_microseconds, microseconds
 from devices.transactions import snapshot
@@ -69,23 +68,14 @@ def _bounds(start_time: datetime | None, end_time: datetime | None) -> tuple[int
 
 def _summaries(spans: Sequence[Span], percentiles: Percentiles) -> dict[int, Summary]:
     """The summary of each place that has readings, all of one moment."""
+    spans = [span for span in spans if span.start < span.stop]
     with snapshot():
-        spans = list(_not_emptied(spans))
         kept = {} if percentiles else of_whole_periods(spans)
         spans = [span for span in spans if span.place not in kept]
         try:
             return kept | _of_pools(pools_of(spans), percentiles)
         except TooLarge:
             return kept | _in_halves(spans, percentiles)
-
-
-def _not_emptied(spans: Sequence[Span]) -> Iterator[Span]:
-    """Of each span what may have readings."""
-    starts = emptied_before({span.device_id for span in spans if span.start < span.stop})
-    for span in spans:
-        start = max(span.start, starts.get(span.device_id, span.start))
-        if start < span.stop:
-            yield span._replace(start=start)
 
 
 def _of_pools(pools: Mapping[int, Pool], percentiles: Percentiles) -> dict[int, Summary]:

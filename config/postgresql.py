@@ -46,7 +46,7 @@ class WatchfulConnection(psycopg.Connection[Any]):
                     heard_at = monotonic()
                 wanted = waiting.send(ready)
         except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+            return end.value  # type: ignore[no-any-return]  # a generator's, which its type does not tell
 
     def _ask_whether_it_answers(self) -> None:
         try:

@@ -12,6 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
+from devices.lookups import readings_in_window
 from devices.models import Device, DeviceActivity, DeviceKey, Reading, Refusal
 from devices.pagination import page_before
 from users.admin_base import AutocompleteFilter, ModelAdmin, TabularInline
@@ -113,7 +114,7 @@ class DeviceAdmin(ModelAdmin):
     def readings_view(self, request: HttpRequest, device_id: int) -> HttpResponse:
         """The readings of a device, newest first, from a cursor on."""
         device = self._device(request, device_id, self.has_view_permission)
-        readings = Reading.objects.filter(device=device)
+        readings = readings_in_window(device.pk, None, None)
         page, older = page_before(readings, device, request.GET.get("before", ""), READINGS_ON_A_PAGE)
         context = {
             "title": f"Readings of {device}",

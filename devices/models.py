@@ -79,8 +79,8 @@ class DeviceState(models.Model):
     """How far the history of a device is closed. A row of its own, so that raising it does not touch the device's.
 
     What is before `pruned_before` is deleted, or about to be, and is not taken in again, see `retention`. It is never
-    after `closed_until`, so who looks at the one knows on which side of the other he is; and neither ever falls.
-    `emptied_before` follows `pruned_before`: there is no reading from before it, nor will there be.
+    after `closed_until`, so who looks at the one knows on which side of the other he is. `emptied_before` follows it:
+    there is no reading from before that, nor will there be. None of the three ever falls.
     """
 
     device = models.OneToOneField(Device, models.CASCADE, primary_key=True, related_name="state")

@@ -149,7 +149,7 @@ def fetch(query: str, parameters: Sequence[Any] | None = None) -> list[Any]:
 def time_in(expression: str) -> datetime:
     """The time that an expression of the catalog has in it."""
     found = TIME.search(expression)
-    assert found is not None, expression  # noqa: S101
+    assert found is not None, expression  # noqa: S101  # PostgreSQL wrote it
     return datetime.fromisoformat(found[1]).astimezone(UTC)
 
 

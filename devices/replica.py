@@ -59,7 +59,7 @@ def preferred() -> Iterator[None]:
 
 def answers() -> bool:
     """Whether there is a replica, and a connection to it can be had; once it could not, not asked for some seconds."""
-    global _away_until  # noqa: PLW0603
+    global _away_until  # noqa: PLW0603  # one for the process
     if REPLICA not in settings.DATABASES or monotonic() < _away_until:
         return False
     try:

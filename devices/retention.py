@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db import OperationalError
-from django.db.models import Value
+from django.db.models import Q, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -110,5 +110,6 @@ def _delete_some(device_id: int, before: datetime, limit: int) -> tuple[datetime
         stop = before if last is None else last + datetime.resolution
         deleted = readings.in_window(None, stop).delete()[0]
         readings_pruned.send(Reading, device_id=device_id, before=microseconds(stop))
-        DeviceState.objects.filter(device=device_id).update(emptied_before=stop)
+        lower = Q(emptied_before=None) | Q(emptied_before__lt=stop)  # another pruner may be further
+        DeviceState.objects.filter(lower, device=device_id).update(emptied_before=stop)
     return stop, deleted

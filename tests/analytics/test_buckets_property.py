@@ -53,7 +53,7 @@ ODD = [
     ("Pacific/Kiritimati", "1994-12-31T10:40"),
 ]
 
-any_times = st.datetimes(datetime(1900, 1, 5), datetime(2198, 11, 1), timezones=st.just(UTC))  # noqa: DTZ001
+any_times = st.datetimes(datetime(1900, 1, 5), datetime(2198, 11, 1), timezones=st.just(UTC))
 anywhere = st.tuples(st.sampled_from(ZONES), any_times)
 minutes = st.integers(-3 * 24 * 60, 6 * 60).map(lambda number: number * timedelta(minutes=1))
 close = st.integers(-150, 150).map(lambda number: number * timedelta(minutes=1))

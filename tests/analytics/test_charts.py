@@ -16,7 +16,7 @@ from tests.helpers import NEW_YEAR, at
 BERLIN = ZoneInfo("Europe/Berlin")
 values = st.floats(-1e15, 1e15, allow_nan=False)
 lengths = st.integers(1, 300 * 366 * 86_400 * 10**6).map(lambda length: timedelta(microseconds=length))
-starts = st.datetimes(datetime(1900, 1, 1), datetime(1901, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+starts = st.datetimes(datetime(1900, 1, 1), datetime(1901, 1, 1), timezones=st.just(UTC))
 
 
 def summary(least: float, middle: float, greatest: float) -> Summary:

@@ -17,6 +17,7 @@ from analytics.large_pools import LargePool
 from analytics.order_statistics import bracket, grid, nearest_rank, thinned
 from analytics.summaries import summarize, summarize_between
 from devices.models import Device
+from devices.retention import prune
 from devices.rows import Row
 from tests.analytics.test_summaries_property import Example, devices_with, readings_and_windows
 from tests.helpers import NEW_YEAR, at, store_rows
@@ -161,6 +162,18 @@ def test_more_readings_of_one_time_than_memory_is_for_are_left_to_the_database(
     store_rows([Row(device.pk, *sample) for sample in samples])
     assert_is_of(summarize([device], None, None, PERCENTILES), samples)
     assert large_pools_made == []
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_such_a_device_that_was_pruned_further_than_another_hides_nothing_of_it(
+    device: Device, other_device: Device
+) -> None:
+    samples = [(at(7200), float(n), float(n % 5), 1.0) for n in range(100)]
+    earlier = (at(0), 1.0, 2.0, 3.0)
+    store_rows([Row(device.pk, *sample) for sample in samples] + [Row(other_device.pk, *earlier)])
+    list(prune(device.pk, at(3600)))
+    for devices in ([device, other_device], [other_device, device]):
+        assert_is_of(summarize(devices, None, None, PERCENTILES), [earlier, *samples])
 
 
 @pytest.mark.usefixtures("little_memory")

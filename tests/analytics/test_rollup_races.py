@@ -522,7 +522,7 @@ def test_a_reader_is_held_within_its_snapshot(callers: Callers, writers: Writers
 @pytest.mark.parametrize("writer", ALL)
 def test_a_reader_is_held_before_its_snapshot(callers: Callers, writers: Writers, writer: str) -> None:
     device, _ = writers.device, with_some_rollups_stale(writers.device)
-    gate = callers.gate(summaries, "emptied_before")
+    gate = callers.gate(summaries, "pools_of")
     summary, _ = callers.meanwhile(
         gate, partial(summarize, [device], None, None, PERCENTILES), getattr(writers, writer)
     )

@@ -30,7 +30,7 @@ examples = os.environ.get("HYPOTHESIS_EXAMPLES")
 thoroughly = settings(max_examples=int(examples or 150), derandomize=not examples, database=None, deadline=None)
 
 few_times = st.integers(0, 4).map(lambda number: NEW_YEAR + number * MICROSECOND)  # so that many are equal
-any_times = st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31, 23, 59, 59, 999999), timezones=st.just(UTC))  # noqa: DTZ001
+any_times = st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31, 23, 59, 59, 999999), timezones=st.just(UTC))
 times = st.one_of(few_times, few_times, any_times)
 few_values = st.sampled_from([0.0, 0.1, 0.3, -0.1, 1.0, 1e15, -1e15, 1e15 - 0.125, 5e-324, -5e-324, 1.5e-323])
 any_values = st.floats(-1e15, 1e15).map(lambda value: value + 0.0)  # one zero only, as it is stored

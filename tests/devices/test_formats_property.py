@@ -58,7 +58,7 @@ times = mutated(
 )
 good_times = st.builds(
     "{}{}".format,
-    st.datetimes(datetime(1900, 1, 2), datetime(2199, 12, 30)).map(datetime.isoformat),  # noqa: DTZ001
+    st.datetimes(datetime(1900, 1, 2), datetime(2199, 12, 30)).map(datetime.isoformat),
     st.sampled_from(["Z", "+01:30", "-23:59"]),
 )
 
@@ -86,7 +86,7 @@ def test_what_is_quickly_taken_for_times_are_these_times(texts: list[str]) -> No
 
 
 @thoroughly
-@given(st.lists(st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31)).map(datetime.isoformat)), st.data())  # noqa: DTZ001
+@given(st.lists(st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31)).map(datetime.isoformat)), st.data())
 def test_times_as_most_senders_write_them_need_no_strict_look(texts: list[str], data: st.DataObject) -> None:
     offset = data.draw(st.sampled_from(["Z", "+00:00"]))
     assert quick_times([text + offset for text in texts]) is not None
@@ -126,7 +126,7 @@ def json_objects(draw: st.DrawFn) -> str:
     if not draw(st.integers(0, 9)):
         members.pop(draw(st.integers(0, len(members) - 1)))
     space = draw(spaces)
-    return "{%s}" % f",{space}".join(f'"{name}":{space}{value}' for name, value in members)  # noqa: UP031
+    return "{%s}" % f",{space}".join(f'"{name}":{space}{value}' for name, value in members)
 
 
 odd_members = st.one_of(
@@ -202,11 +202,11 @@ own_or_many = st.sampled_from([7, None])
 
 @thoroughly
 @given(json_arrays, own_or_many)
-@example('[{"device":0,%s}]' % ROW, None)  # noqa: UP031
-@example('[{"device":-1,%s}]' % ROW, None)  # noqa: UP031
-@example('[{"device":1.0,%s}]' % ROW, None)  # noqa: UP031
-@example('[{%s,"x":4}]' % ROW, 7)  # noqa: UP031
-@example('[{"\ud800":1,%s}]' % ROW, 7)  # noqa: UP031
+@example('[{"device":0,%s}]' % ROW, None)
+@example('[{"device":-1,%s}]' % ROW, None)
+@example('[{"device":1.0,%s}]' % ROW, None)
+@example('[{%s,"x":4}]' % ROW, 7)
+@example('[{"\ud800":1,%s}]' % ROW, 7)
 @example("[" * 100_000, 7)
 def test_json_is_read_quickly_as_it_is_strictly(text: str, device_id: int | None) -> None:
     assert_both_ways_agree(decode_json, text, device_id)
@@ -214,10 +214,10 @@ def test_json_is_read_quickly_as_it_is_strictly(text: str, device_id: int | None
 
 @thoroughly
 @given(mutated(lines(json_objects() | odd_values), json_characters), own_or_many)
-@example("{%s}\r{%s}\n" % (ROW, ROW), 7)  # noqa: UP031
-@example('{%s,\r"x":4}\n' % ROW, 7)  # noqa: UP031
-@example('{%s,\n"x":4}\n' % ROW, 7)  # noqa: UP031
-@example("{%s} {%s}\n" % (ROW, ROW), 7)  # noqa: UP031
+@example("{%s}\r{%s}\n" % (ROW, ROW), 7)
+@example('{%s,\r"x":4}\n' % ROW, 7)
+@example('{%s,\n"x":4}\n' % ROW, 7)
+@example("{%s} {%s}\n" % (ROW, ROW), 7)
 def test_ndjson_is_read_quickly_as_it_is_strictly(text: str, device_id: int | None) -> None:
     assert_both_ways_agree(decode_ndjson, text, device_id)
 
@@ -238,7 +238,7 @@ def test_csv_is_read_quickly_as_it_is_strictly(text: str, device_id: int | None)
 
 few_times = st.integers(0, 3).map(lambda number: EPOCH + number * MICROSECOND)
 ends_of_time = st.sampled_from([datetime(1900, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, 23, 59, 59, 999999, UTC)])
-moments = few_times | ends_of_time | st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+moments = few_times | ends_of_time | st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC))
 extremes = [0.0, 1.0, 1e15, -1e15, 1e15 - 0.125, 5e-324, -5e-324, 2.225073858507201e-308, 2.2250738585072014e-308, 0.1]
 axes = st.sampled_from(extremes) | st.floats(-1e15, 1e15).map(lambda value: value + 0.0)  # one zero only
 several_rows = st.lists(st.builds(Row, st.sampled_from([1, 2, 2**63 - 1]), moments, axes, axes, axes), max_size=20)

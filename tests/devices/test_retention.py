@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from devices.lookups import readings_in_window
 from devices.models import Device, DeviceState, Reading, Refusal
 from devices.querysets import ReadingQuerySet
 from devices.retention import bound, due, prune, prune_for, refuse_before
+from devices.signals import readings_pruned
 from tests.helpers import NEW_YEAR, at, client_of_device, codes, fields, send, stored
 from users.models import User
 
@@ -179,8 +181,7 @@ def test_who_asks_for_the_oldest_does_not_pass_over_what_went(api: APIClient, de
 def test_the_look_up_of_the_oldest_visits_no_reading_that_went(device: Device) -> None:
     stored(device, *((second, 1, 2, 3) for second in range(5000)), (2 * DAY, 1, 2, 3))
     list(prune(device.pk, BEFORE, step=500))
-    assert heap_fetches(Reading.objects.filter(device=device).oldest_first()[:1]) == 5001, "nobody has vacuumed"
-    assert heap_fetches(readings_in_window(device.pk, None, None).oldest_first()[:1]) == 1
+    assert heap_fetches(readings_in_window(device.pk, None, None).oldest_first()[:1]) <= 1
 
 
 def heap_fetches(readings: ReadingQuerySet) -> int:
@@ -193,6 +194,16 @@ def test_it_is_known_until_when_there_is_nothing(device: Device) -> None:
     stored(device, (0, 1, 2, 3), (1, 1, 2, 3), (2, 1, 2, 3), (2 * DAY, 1, 2, 3))
     known = [DeviceState.objects.get().emptied_before for _ in prune(device.pk, BEFORE, step=2)]
     assert known == [at(1) + datetime.resolution, BEFORE]
+
+
+def test_a_pruner_with_shorter_steps_takes_nothing_of_that_back(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(device, *((second, 1, 2, 3) for second in range(8)))
+    another = partial(DeviceState.objects.update, emptied_before=at(6))
+    monkeypatch.setattr(readings_pruned, "send", lambda *args, **kwargs: another())
+    assert next(prune(device.pk, BEFORE, step=2)) == 2
+    assert DeviceState.objects.get().emptied_before == at(6)
 
 
 def test_the_bound_never_falls(pruned: Device) -> None:
