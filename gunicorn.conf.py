@@ -50,7 +50,7 @@ def child_exit(server: Any, worker: Any) -> None:
     """In the master: what a process had, such as connections, goes with it; what it has counted stays."""
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  # nor is here
 
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # the library has no types for it
 
 
 def on_exit(server: Any) -> None:

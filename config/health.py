@@ -57,7 +57,7 @@ def _broker_answers() -> bool:
         if settings.BROKER_URL.startswith("redis"):
             with Redis.from_url(settings.BROKER_URL, **settings.REDIS_OPTIONS) as redis:
                 return bool(redis.ping())
-        with Connection(settings.BROKER_URL, connect_timeout=BROKER_TIMEOUT) as broker:  # type: ignore[no-untyped-call]
+        with Connection(settings.BROKER_URL, connect_timeout=BROKER_TIMEOUT) as broker:  # type: ignore[no-untyped-call]  # kombu has no types
             broker.transport.establish_connection()  # once: `connect` tries again
     except Exception:  # whatever the client makes of it
         return False
